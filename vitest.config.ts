@@ -1,12 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
+const report = process.env['CHATFILES_TEST_REPORT'];
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/kit/global-setup.ts'],
-    // Two cores: more workers only make the timing-sensitive journeys noisy.
+    // Two cores: more workers only make the journeys over real sockets slower.
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    reporters: report ? ['default', 'json'] : ['default'],
+    ...(report ? { outputFile: { json: report } } : {}),
   },
 });
