@@ -1,0 +1,31 @@
+import { z } from 'zod';
+import { yesOrNo } from '../quantity.ts';
+
+/** What is checked of a client's token. */
+export const tokensSchema = z.strictObject({
+  checkExpiry: yesOrNo()
+    .default(true)
+    .describe('Refuse tokens whose own text says that they have expired, without asking Easemob.'),
+});
+
+const patternError = 'must be org/app, org/* or */*, like my-org/my-app';
+
+/** Which orgs and apps may be reached. */
+export const destinationsSchema = z
+  .array(
+    z
+      .string({ error: patternError })
+      .regex(/^(?:\*\/\*|(?!\.{1,2}\/)[A-Za-z0-9._~-]{1,128}\/(?:\*|(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}))$/, {
+        error: patternError,
+      }),
+    { error: 'must be a list of org/app, org/* or */*' },
+  )
+  .min(1, { error: 'must list at least one org/app, or */* for all' })
+  .max(10_000)
+  .default(() => ['*/*'])
+  .describe('The Easemob apps that may be reached through this gateway, as org/app, org/* or */* (all).');
+
+/** What is checked of a client's token, read. */
+export type TokensConfig = z.output<typeof tokensSchema>;
+/** The patterns of the orgs and apps that may be reached. */
+export type Destinations = z.output<typeof destinationsSchema>;

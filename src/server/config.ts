@@ -1,0 +1,104 @@
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+import { byteSize, milliseconds, port, whole } from '../quantity.ts';
+
+const MB = 1024 ** 2;
+
+const address = () => {
+  const error = 'must be the address or the host name to listen on, like 127.0.0.1, 0.0.0.0 or ::';
+  return z.string({ error }).regex(/^(?=.{1,253}$)[A-Za-z0-9:][A-Za-z0-9.:-]*$/, { error });
+};
+
+/** Where the gateway takes the clients' requests. */
+export const listenSchema = z.strictObject({
+  host: address().default('127.0.0.1').describe('The address to listen on for clients; 0.0.0.0 or :: for all.'),
+  port: port().default(8080).describe('The port to listen on for clients; 0 lets the system choose one.'),
+});
+
+/** Where the gateway tells about itself. */
+export const adminSchema = z.strictObject({
+  host: address()
+    .default('127.0.0.1')
+    .describe('The address of the admin port (health, metrics). It has no login: never open it to the world.'),
+  port: port().default(9090).describe('The port for health and metrics; 0 lets the system choose one.'),
+});
+
+/** How much, and how slowly, a client may send. */
+export const limitsSchema = z.strictObject({
+  fileBytes: byteSize(1)
+    .default(10 * MB)
+    .describe('The largest file that may be uploaded; Easemob itself takes 10MB unless your contract says more.'),
+  formBytes: byteSize(1)
+    .default(64 * 1024)
+    .describe('What an upload may have beyond its file: boundaries, part headers, other form fields.'),
+  headTimeoutMs: milliseconds().default(10_000).describe('How long a client may take to send the head of a request.'),
+  bodyIdleMs: milliseconds().default(30_000).describe('How long an upload may stand still before it is given up.'),
+  bodyTotalMs: milliseconds().default(300_000).describe('How long a whole upload may take.'),
+  discardBytes: byteSize()
+    .default(64 * MB)
+    .describe('How much of a refused body is still read, so that the client sees the refusal and not a reset.'),
+  discardMs: milliseconds(0)
+    .default(15_000)
+    .describe('How long a refused body is still read before the connection is closed.'),
+  maxConnections: whole(1, 1_000_000)
+    .default(10_000)
+    .describe('How many client connections may be open at once; further ones are closed at once.'),
+  keepAliveMs: milliseconds()
+    .default(75_000)
+    .describe(
+      'How long an idle client connection stays open; keep it above the idle time of a load balancer in front.',
+    ),
+});
+
+const proxyError =
+  'must be a list of addresses or CIDR ranges, like 10.0.0.0/8, or one whole number from 0 to 32: how many proxies stand in front';
+const rangeError = 'must be an IP address or a CIDR range like 10.0.0.0/8';
+
+/** Whose word is taken for the address of the client. */
+export const trustedProxiesSchema = z
+  .union([z.int().min(0).max(32), z.array(z.string({ error: rangeError }).superRefine(checkRange)).max(1000)], {
+    error: proxyError,
+  })
+  .default(() => [])
+  .describe(
+    'The proxies in front whose X-Forwarded-For is believed: addresses, CIDR ranges, or a number of proxies. Empty: nobody.',
+  );
+
+/** The origin under which clients reach the gateway. */
+export const publicUrlSchema = z
+  .string({ error: originError() })
+  .transform((text, context) => {
+    const url = URL.parse(text);
+    if (url && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/` && !/\s/.test(text)) return url.origin;
+    context.addIssue({ code: 'custom', message: originError() });
+    return z.NEVER;
+  })
+  .optional()
+  .describe('The address under which clients reach the gateway, like https://files.example.com.');
+
+/** The address of the clients' port. */
+export type ListenConfig = z.output<typeof listenSchema>;
+/** The address of the admin port. */
+export type AdminConfig = z.output<typeof adminSchema>;
+/** The limits of what a client may send. */
+export type LimitsConfig = z.output<typeof limitsSchema>;
+/** Trusted addresses and ranges, or how many proxies stand in front. */
+export type TrustedProxies = z.output<typeof trustedProxiesSchema>;
+
+function originError(): string {
+  return 'must be an http or https URL without a path, like https://files.example.com';
+}
+
+function checkRange(text: string, context: z.RefinementCtx<string>): void {
+  const [host = '', prefix] = text.split('/');
+  // The parser also takes 127.1 and 0x7f.0.0.1, which hardly anybody means, and zones, which no peer address has.
+  const known = host.includes(':') ? ipaddr.IPv6.isValid(host) : ipaddr.IPv4.isValidFourPartDecimal(host);
+  if (!known || host.includes('%') || (text.includes('/') && !ipaddr.isValidCIDR(text))) {
+    context.addIssue({ code: 'custom', message: rangeError });
+  } else if (prefix !== undefined && Number(prefix) === 0) {
+    context.addIssue({
+      code: 'custom',
+      message: 'would trust every client to name its own address; list the addresses of your proxies',
+    });
+  }
+}

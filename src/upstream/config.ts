@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
+
+const MB = 1024 ** 2;
+
+/** Easemob's side: where it is, and how long it may take. */
+export const upstreamSchema = z
+  .strictObject({
+    url: z
+      .string({ error: 'must be a URL like https://a1.easemob.com' })
+      .transform(toOrigin)
+      .optional()
+      .describe('The address of your Easemob REST API, like https://a1.easemob.com. There is no default.'),
+    allowPlaintext: yesOrNo()
+      .default(false)
+      .describe('Allow an http: upstream that is not on this machine. Tokens and files then travel in the clear.'),
+    connectTimeoutMs: milliseconds().default(5000).describe('How long connecting to the upstream may take.'),
+    answerTimeoutMs: milliseconds()
+      .default(30_000)
+      .describe('How long the upstream may take from the last byte sent to the head of its answer.'),
+    idleTimeoutMs: milliseconds()
+      .default(30_000)
+      .describe('How long a body may stand still on its way to or from the upstream.'),
+    maxSockets: whole(1, 10_000).default(64).describe('How many connections to the upstream may be open at once.'),
+    keepAliveMs: milliseconds()
+      .default(4000)
+      .describe("How long an idle upstream connection is kept; must stay below the upstream's own idle time."),
+  })
+  .superRefine(({ url, allowPlaintext }, context) => {
+    if (url === undefined || allowPlaintext || url.startsWith('https:') || isLoopback(new URL(url).hostname)) return;
+    context.addIssue({
+      code: 'custom',
+      path: ['url'],
+      message:
+        'must be https: over plain http, tokens and files could be read on the way; ' +
+        'set upstream.allowPlaintext to true if that is what you want',
+    });
+  });
+
+/** Where uploads wait so that they can be sent a second time. */
+export const spoolSchema = z.strictObject({
+  dir: z
+    .string({ error: 'must be the path of a folder' })
+    .min(1, { error: 'must be the path of a folder' })
+    .refine((dir) => !dir.includes('\0'), { error: 'must be the path of a folder' })
+    .optional()
+    .describe("The folder for uploads that are too large to wait in memory; without it, the system's temporary one."),
+  memoryPerUploadBytes: byteSize()
+    .default(MB)
+    .describe('What one upload may hold in memory; the rest of it waits on the disk.'),
+  memoryBytes: byteSize()
+    .default(64 * MB)
+    .describe('What all uploads together may hold in memory.'),
+  diskBytes: byteSize()
+    .default(2048 * MB)
+    .describe('What all uploads together may hold on the disk; beyond it, uploads are answered with 503.'),
+});
+
+/** How often, and how patiently, a request is tried again. */
+export const retrySchema = z.strictObject({
+  attempts: whole(1, 20)
+    .default(5)
+    .describe('How often a request is sent at most, the first time included; 1: never again.'),
+  maxRetryAfterMs: milliseconds(0)
+    .default(5000)
+    .describe('The longest Retry-After of the upstream that is waited out; a longer one is handed to the client.'),
+});
+
+/** The upstream's address and times; without `url` only next to the emulator. */
+export type UpstreamConfig = z.output<typeof upstreamSchema>;
+/** The folder and the budgets of waiting uploads. */
+export type SpoolConfig = z.output<typeof spoolSchema>;
+/** How often, and how patiently, a request is tried again. */
+export type RetryConfig = z.output<typeof retrySchema>;
+
+function toOrigin(text: string, context: z.RefinementCtx<string>): string {
+  const complaint = complain(text, URL.parse(text));
+  if (complaint === undefined) return new URL(text).origin;
+  context.addIssue({ code: 'custom', message: complaint });
+  return z.NEVER;
+}
+
+function complain(text: string, url: URL | null): string | undefined {
+  if (!url || !/^https?:\/\/[^/]/i.test(text) || /[\s\\]/.test(text))
+    return 'must be a URL like https://a1.easemob.com';
+  if (url.username !== '' || url.password !== '') return 'must not hold a user name or a password';
+  if (url.pathname !== '/') return 'must not have a path; org and app come from the requests';
+  if (/[?#]/.test(text)) return 'must not have a query or a fragment';
+  return undefined;
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+}
