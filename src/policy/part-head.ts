@@ -1,0 +1,48 @@
+import { type Denied, malformed } from './content-type.ts';
+import { type Parameterized, readParameters, readParametersWithoutEscapes } from './parameters.ts';
+
+/**
+ * Tells from a part's header lines (each ended by CRLF) whether the part is the file.
+ *
+ * It is when its one Content-Disposition is `form-data` with one `name`, and that is exactly `file`. A head that
+ * parsers in use read differently is refused: a body must not hold one file for us and another one for the upstream.
+ */
+export function readPartHead(head: string): { isFile: boolean } | Denied {
+  // Folded lines (RFC 5322 §2.2.3) are joined again; after that a CR, LF or NUL is nothing a header line may hold.
+  const lines = head
+    .replaceAll(/\r\n(?=[ \t])/g, '')
+    .split('\r\n')
+    .slice(0, -1);
+  let disposition: string | undefined;
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(line.slice(0, Math.max(colon, 0)))) {
+      return malformed('a line of a part head is no header');
+    }
+    if (/[\r\n\0]/.test(line)) return malformed('a part head holds a bare CR, LF or NUL');
+    if (line.slice(0, colon).toLowerCase() !== 'content-disposition') continue;
+    if (disposition !== undefined) return malformed('a part has two Content-Dispositions');
+    disposition = line.slice(colon + 1);
+  }
+  return disposition === undefined ? { isFile: false } : readDisposition(disposition);
+}
+
+function readDisposition(disposition: string): { isFile: boolean } | Denied {
+  const read = readParameters(disposition);
+  if (read === undefined) return malformed('a Content-Disposition cannot be read in one way only');
+  if (!/^[ \t]*form-data[ \t]*$/i.test(read.value)) return malformed('a Content-Disposition is not form-data');
+  const names = namesIn(read);
+  if (names.length > 1) return malformed('a part has two names');
+  const [name] = names;
+  if (name !== undefined && !name.quoted && /[ \t]/.test(name.value)) return malformed('a name needs quotes');
+  if (disposition.includes('\\')) {
+    // In `filename="a\"; name=file` a reader that knows no escapes sees the filename end, and a name.
+    const others = namesIn(readParametersWithoutEscapes(disposition));
+    if (others.length !== names.length || others[0]?.value !== name?.value) {
+      return malformed('the name of a part depends on how backslashes are read');
+    }
+  }
+  return { isFile: name?.value === 'file' };
+}
+
+const namesIn = (read: Parameterized | undefined) => read?.parameters.filter(({ name }) => name === 'name') ?? [];
