@@ -1,13 +1,16 @@
 import { type ErrorCode, GatewayError } from '../errors.ts';
 
-/** A policy's answer: go on, or a kind of failure with a reason for the log (never holding a secret). */
-export type Decision = { allowed: true } | { allowed: false; code: ErrorCode; reason: string };
+/** A "no": the kind of failure, and a reason for the log that never holds a secret. */
+export type Denial = { allowed: false; code: ErrorCode; reason: string };
+
+/** A policy's answer: go on, or a denial. */
+export type Decision = { allowed: true } | Denial;
 
 /** The answer "go on". */
 export const allow: Decision = { allowed: true };
 
 /** The answer "no", with the kind of failure and the reason that the log gets. */
-export const deny = (code: ErrorCode, reason: string): Decision => ({ allowed: false, code, reason });
+export const deny = (code: ErrorCode, reason: string): Denial => ({ allowed: false, code, reason });
 
 /** Throws the failure that a "no" stands for. */
 export function enforce(decision: Decision): void {

@@ -1,0 +1,14 @@
+import { allow, type Decision, deny } from './decision.ts';
+
+/** What an upload may weigh in bytes: the file itself, and the form around it. */
+export type SizePolicy = { fileBytes: number; formBytes: number };
+
+/** What a whole body may weigh, whatever its parts claim: the security bound. */
+export const maxBodyBytes = ({ fileBytes, formBytes }: SizePolicy): number => fileBytes + formBytes;
+
+/** Judges an announced Content-Length before a byte of the body is read; undefined when none was announced. */
+export function checkAnnounced(policy: SizePolicy, bytes: number | undefined): Decision {
+  const max = maxBodyBytes(policy);
+  if (bytes === undefined || bytes <= max) return allow;
+  return deny('BODY_TOO_LARGE', `${bytes} bytes announced, ${max} allowed`);
+}
