@@ -1,0 +1,111 @@
+/** The composition root: opens every room and hands each what it needs. */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type Clock, systemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import { createDestinationPolicy } from './policy/destination.ts';
+import { maxBodyBytes } from './policy/size.ts';
+import { createLocalSlots } from './quota/local.ts';
+import { createAdmin } from './server/admin.ts';
+import { createApp, SECURITY_HEADERS } from './server/app.ts';
+import { createEdge } from './server/edge.ts';
+import { refuseOnSocket } from './server/refuse.ts';
+import type { Summary } from './server/summarize.ts';
+import { createUpstreamProxy } from './upstream/proxy.ts';
+import { withQuota } from './upstream/quota.ts';
+import { withRetry } from './upstream/retry.ts';
+import { stack } from './upstream/send.ts';
+import { createSpool } from './upstream/spool.ts';
+
+/** What may be replaced: the time, and where the summaries of exchanges go. */
+export type Overrides = { clock?: Clock; record?: (summary: Summary) => void };
+
+/** A running gateway; disposing drains it first. */
+export type Gateway = AsyncDisposable & {
+  /** The origins it listens on, without a slash at the end. */
+  url: string;
+  adminUrl: string;
+  /** Stops taking requests, and waits for those under way at most `withinMs`; then connections are cut. */
+  drain(withinMs?: number): Promise<void>;
+};
+
+/** How long a drain waits for requests under way, in ms. */
+const DRAIN_MS = 25_000;
+
+/** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
+export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
+  const { clock = systemClock, record = () => {} } = overrides;
+  const { limits, upstream } = config;
+  const { url } = upstream;
+  if (url === undefined) throw new TypeError('upstream.url is not set');
+  let isDraining = false;
+
+  await using opening = new AsyncDisposableStack();
+  const spool = opening.use(await createSpool(config.spool));
+  const slots = opening.use(createLocalSlots(config.quota, clock));
+  const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
+  const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
+
+  const app = createApp({
+    clock,
+    record,
+    send,
+    spool,
+    discard: limits,
+    isDraining: () => isDraining,
+    authorize: {
+      isAllowedDestination: createDestinationPolicy(config.destinations),
+      checkExpiry: config.tokens.checkExpiry,
+    },
+    size: limits,
+    body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },
+    answer: { maxBytes: maxBodyBytes(limits), idleMs: upstream.idleTimeoutMs },
+    trustedProxies: config.trustedProxies,
+  });
+  const edge = createEdge(app, limits, (code, socket) => refuseOnSocket(code, socket, clock, SECURITY_HEADERS));
+  const drain = async (withinMs = DRAIN_MS) => {
+    isDraining = true;
+    await closeServer(edge, withinMs, clock);
+  };
+  opening.defer(() => drain(0));
+  const admin = createServer(createAdmin({ isReady: () => !isDraining }));
+  opening.defer(() => closeServer(admin, 0, clock));
+
+  const origin = await listen(edge, config.listen, 'listen');
+  const adminOrigin = await listen(admin, config.admin, 'admin');
+  const open = opening.move();
+  return { url: origin, adminUrl: adminOrigin, drain, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+async function listen(server: Server, { host, port }: { host: string; port: number }, key: string): Promise<string> {
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new Error(`cannot listen on ${host}:${port} (${code}): choose another ${key}.host or ${key}.port`, { cause });
+  }
+  const address = server.address() as AddressInfo;
+  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `http://${name}:${address.port}`;
+}
+
+/** How often idle connections are looked for while a drain waits, in ms. */
+const SWEEP_MS = 50;
+
+async function closeServer(server: Server, withinMs: number, clock: Clock): Promise<void> {
+  if (!server.listening) return;
+  const closed = once(server, 'close');
+  server.close();
+  const sweep = (): (() => void) =>
+    clock.after(SWEEP_MS, () => {
+      server.closeIdleConnections();
+      cancelSweep = sweep();
+    });
+  let cancelSweep = sweep();
+  const cancelDeadline = clock.after(withinMs, () => server.closeAllConnections());
+  await closed;
+  cancelSweep();
+  cancelDeadline();
+}

@@ -1,0 +1,96 @@
+/** The process: sub-commands, signals, and the last word on what went wrong. */
+import { Command, InvalidArgumentError } from 'commander';
+import { ConfigError, loadConfig } from './config.ts';
+import { DEMO, firstVisit } from './first-visit.ts';
+import { createGateway, type Gateway } from './gateway.ts';
+import { createLogger } from './logger.ts';
+
+type StartFlags = { config?: string; emulator?: boolean; set: string[] };
+type EmulateFlags = { port: number; adminPort: number };
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+
+async function start({ config: file, emulator = false, set }: StartFlags): Promise<void> {
+  const { config, warnings } = await loadConfig({
+    ...(file === undefined ? {} : { file }),
+    env: process.env,
+    set,
+    emulator,
+  });
+  const logger = createLogger(config.log);
+  await using opening = new AsyncDisposableStack();
+  let emulatorUrl: string | undefined;
+  if (emulator) {
+    const { createEmulator } = await import('./emulator/emulator.ts');
+    const { port, adminPort } = config.emulator;
+    const upstream = opening.use(await createEmulator({ port, adminPort, users: [DEMO] }));
+    emulatorUrl = upstream.url;
+    config.upstream.url = upstream.url;
+  }
+  const gateway = opening.use(
+    await createGateway(config, {
+      record: (summary) =>
+        logger[summary.source === 'upstream' || summary.source === 'gateway' ? 'warn' : 'info'](summary, 'request'),
+    }),
+  );
+  for (const warning of warnings) logger.warn(warning);
+  logger.info({ listen: gateway.url, admin: gateway.adminUrl, upstream: config.upstream.url }, 'gateway started');
+  if (emulatorUrl !== undefined) say(firstVisit(gateway.url, emulatorUrl));
+  stopOnSignal(gateway, opening.move());
+}
+
+async function emulate({ port, adminPort }: EmulateFlags): Promise<void> {
+  const { createEmulator } = await import('./emulator/emulator.ts');
+  await using opening = new AsyncDisposableStack();
+  const emulator = opening.use(await createEmulator({ port, adminPort, users: [DEMO] }));
+  say(`Easemob emulator on ${emulator.url}, its controls on ${emulator.adminUrl} (docs/emulator.md)`);
+  stopOnSignal({ drain: () => Promise.resolve() }, opening.move());
+}
+
+/** The first signal drains and closes everything, a second one ends the process at once. */
+function stopOnSignal(gateway: Pick<Gateway, 'drain'>, open: AsyncDisposableStack): void {
+  let isStopping = false;
+  const stop = () => {
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    gateway
+      .drain()
+      .then(() => open.disposeAsync())
+      .then(() => process.exit(0), endWith);
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+}
+
+/** One message without a stack for what the operator can mend; the stack for what only we can. */
+function endWith(error: unknown): never {
+  const isOurs = error instanceof ConfigError || (error instanceof Error && 'cause' in error);
+  process.stderr.write(
+    `${isOurs || !(error instanceof Error) ? String((error as Error).message ?? error) : error.stack}\n`,
+  );
+  process.exit(1);
+}
+
+const port = (text: string): number => {
+  const value = Number(text);
+  if (!/^\d{1,5}$/.test(text) || value > 65_535)
+    throw new InvalidArgumentError('It must be a whole number from 0 to 65535.');
+  return value;
+};
+const collect = (value: string, values: string[]) => [...values, value];
+
+const program = new Command('chatfiles-gateway').description("A gateway in front of Easemob's chatfiles REST API.");
+program
+  .command('start')
+  .description('start the gateway')
+  .option('--config <file>', 'a YAML file; config/default.yaml shows every key')
+  .option('--emulator', 'run the embedded Easemob emulator as the upstream')
+  .option('--set <path=value>', 'set one key, for example --set listen.port=9000 (may be repeated)', collect, [])
+  .action(start);
+program
+  .command('emulate')
+  .description('run the Easemob emulator alone')
+  .option('--port <port>', 'the port of the API', port, 8090)
+  .option('--admin-port <port>', 'the port of its controls', port, 8091)
+  .action(emulate);
+
+program.parseAsync().catch(endWith);

@@ -1,0 +1,69 @@
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import { GatewayError } from '../errors.ts';
+import { download, type DownloadDeps } from './download.ts';
+import { open } from './open.ts';
+import { type Handler, serve, type ServeDeps } from './serve.ts';
+import { upload, type UploadDeps } from './upload.ts';
+
+/** What the routes need, and which peers may say whom they speak for (Express's `trust proxy`: addresses or a hop count). */
+export type AppDeps = ServeDeps & UploadDeps & DownloadDeps & { trustedProxies: string[] | number };
+
+/** The headers of every answer: what users upload must never run or be framed in this origin. */
+const securityHeaders = helmet({
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: { defaultSrc: ["'none'"], sandbox: [], frameAncestors: ["'none'"] },
+  },
+  // Pictures are shown on the pages of other origins; that is what they are for.
+  crossOriginResourcePolicy: { policy: 'cross-origin' },
+  // TLS ends in front of the gateway, where alone it can be promised for the name.
+  strictTransportSecurity: false,
+});
+
+/** The same headers as lines, for answers that are written without a response object. */
+export const SECURITY_HEADERS: readonly string[] = headerLines(securityHeaders);
+
+/** The route table, read from top to bottom. */
+export function createApp(deps: AppDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', false);
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
+  app.set('trust proxy', deps.trustedProxies);
+  app.use(securityHeaders);
+
+  const uploads = '/:org/:app/chatfiles';
+  const file = '/:org/:app/chatfiles/:file';
+  app.post(uploads, serve(deps, upload(deps)));
+  app.get(file, serve(deps, download(deps)));
+  app.all(uploads, serve(deps, refuseMethod('POST')));
+  app.all(file, serve(deps, refuseMethod('GET, HEAD')));
+  app.use(serve(deps, refuseTarget));
+  return app;
+}
+
+const refuseMethod =
+  (allow: string): Handler =>
+  (req, _res, exchange) => {
+    open(req);
+    exchange.allow = allow;
+    throw new GatewayError('METHOD_NOT_ALLOWED', { reason: `allowed here: ${allow}` });
+  };
+
+/** Whatever has no route has no target either: opening it says why. */
+const refuseTarget: Handler = (req) => {
+  open(req);
+  throw new GatewayError('RESOURCE_UNKNOWN');
+};
+
+/** Lets helmet write to a response that only listens, so that it stays the one source of these headers. */
+function headerLines(middleware: ReturnType<typeof helmet>): string[] {
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  middleware(response.req, response, () => {});
+  return Object.entries(response.getHeaders()).map(([name, value]) => `${name}: ${String(value)}`);
+}

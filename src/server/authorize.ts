@@ -1,0 +1,25 @@
+import type { IncomingMessage } from 'node:http';
+import { GatewayError } from '../errors.ts';
+import { enforce } from '../policy/decision.ts';
+import type { DestinationPolicy } from '../policy/destination.ts';
+import type { Target } from '../policy/target.ts';
+import { checkToken, readToken, type Token } from '../policy/token.ts';
+import type { Exchange } from './exchange.ts';
+
+/** The policies on who may go where. */
+export type AuthorizePolicy = { isAllowedDestination: DestinationPolicy; checkExpiry: boolean };
+
+/** The phase that decides whether this bearer may go to this app at all, as far as that can be known without the upstream. */
+export function authorize(
+  req: IncomingMessage,
+  { org, app }: Target,
+  policy: AuthorizePolicy,
+  exchange: Exchange,
+): Token {
+  enforce(policy.isAllowedDestination(org, app));
+  exchange.app = `${org}/${app}`;
+  const token = readToken(req.headers.authorization);
+  if ('allowed' in token) throw new GatewayError(token.code, { reason: token.reason });
+  if (policy.checkExpiry) enforce(checkToken(token, exchange.startedAt));
+  return token;
+}

@@ -1,0 +1,36 @@
+import type { IncomingMessage } from 'node:http';
+import { upstreamPath } from '../policy/target.ts';
+import { downloadHeaders } from '../upstream/headers.ts';
+import type { Send } from '../upstream/send.ts';
+import { authorize, type AuthorizePolicy } from './authorize.ts';
+import { open, type Opened } from './open.ts';
+import { respond, type RespondDeps } from './respond.ts';
+import type { Handler } from './serve.ts';
+
+/** What a download needs on its way. */
+export type DownloadDeps = RespondDeps & { authorize: AuthorizePolicy; send: Send };
+
+/** GET and HEAD …/chatfiles/{uuid}: the file or its thumbnail, streamed. HEAD asks by GET, since the API documents no HEAD. */
+export const download =
+  (deps: DownloadDeps): Handler =>
+  async (req, res, exchange) => {
+    exchange.route = 'download';
+    const opened = open(req);
+    if (isThumbnail(req, opened)) exchange.route = 'thumbnail';
+    const token = authorize(req, opened.target, deps.authorize, exchange);
+    const outcome = await deps.send({
+      method: 'GET',
+      path: upstreamPath(opened.target),
+      headers: downloadHeaders(req.headers, token.value),
+      signal: exchange.signal,
+      trail: exchange.trail,
+    });
+    await respond(outcome, req, res, exchange, deps);
+  };
+
+/** Whether a small picture is asked for: by the header's presence (Easemob docs), or in the query as web SDKs do. */
+const isThumbnail = (req: IncomingMessage, { query }: Opened): boolean =>
+  req.headers['thumbnail'] !== undefined ||
+  query.get('thumbnail')?.[0] === 'true' ||
+  query.get('vframe')?.[0] === 'true' ||
+  query.get('size')?.[0] === 'small';

@@ -1,0 +1,25 @@
+import type { GatewayError } from '../errors.ts';
+import type { Trail } from '../upstream/send.ts';
+
+/** What a request is, for logs and metrics: a closed set, so that no client can make new values. */
+export type Route = 'upload' | 'download' | 'thumbnail' | 'other';
+
+/** One request and its answer so far; phases fill it in, the summary reads it. */
+export type Exchange = {
+  readonly id: string;
+  /** Arrival, ms since the epoch. */
+  readonly startedAt: number;
+  /** Aborted when the client's connection has closed. */
+  readonly signal: AbortSignal;
+  readonly trail: Trail;
+  route: Route;
+  /** `org/app`, once the destination policy has allowed it. */
+  app?: string;
+  /** Bytes of the request's body that were taken in, and of the answer's body that were handed to the client. */
+  bytesIn: number;
+  bytesOut: number;
+  upstreamStatus?: number;
+  /** The methods to name in an Allow field. */
+  allow?: string;
+  error?: GatewayError;
+};

@@ -1,0 +1,115 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../clock.ts';
+import { type ErrorCode, GatewayError } from '../errors.ts';
+import { answerHeaders } from '../upstream/headers.ts';
+import { readRetryAfterMs } from '../upstream/retry-after.ts';
+import { isThrottled } from '../upstream/retry-table.ts';
+import type { Outcome } from '../upstream/send.ts';
+import type { Exchange } from './exchange.ts';
+import { relay, type RelayLimits } from './relay.ts';
+
+/** What a response needs: the time, and the bounds of a body that streams through. */
+export type RespondDeps = { clock: Clock; answer: RelayLimits };
+
+/** A body this small is read to its end for HEAD, which spares the connection it came on. */
+const SMALL_BYTES = 64 * 1024;
+
+/** The time to come back when the upstream is throttled and does not name one, in ms. */
+const THROTTLED_MS = 1000;
+
+/** The last phase: what the upstream said becomes the client's answer, or the error that it stands for. */
+export async function respond(
+  outcome: Outcome,
+  req: IncomingMessage,
+  res: ServerResponse,
+  exchange: Exchange,
+  deps: RespondDeps,
+): Promise<void> {
+  if (outcome.kind !== 'failure') exchange.upstreamStatus = outcome.status;
+  switch (outcome.kind) {
+    case 'failure':
+      throw errorOfFailure(outcome, exchange);
+    case 'refusal':
+      return passRefusal(outcome, res, exchange, deps.clock);
+    case 'answer':
+      return passAnswer(outcome, req, res, exchange, deps);
+  }
+}
+
+const FAILURES = {
+  unreachable: 'UPSTREAM_UNREACHABLE',
+  reset: 'UPSTREAM_BROKEN',
+  broken: 'UPSTREAM_BROKEN',
+  timeout: 'UPSTREAM_TIMEOUT',
+} as const;
+
+function errorOfFailure(outcome: Extract<Outcome, { kind: 'failure' }>, exchange: Exchange): GatewayError {
+  if (exchange.signal.aborted) return new GatewayError('CLIENT_GONE', { reason: 'left while the upstream was asked' });
+  const reason = `${outcome.cause}, sent: ${outcome.sent}${outcome.reused ? ', on a kept-alive connection' : ''}`;
+  return new GatewayError(FAILURES[outcome.cause], { reason, cause: outcome.error });
+}
+
+/** Statuses for which we have the better word when the upstream, or a hop before it, did not answer in JSON. */
+const OWN_WORDS: Partial<Record<number, ErrorCode>> = {
+  413: 'BODY_TOO_LARGE',
+  415: 'MEDIA_UNSUPPORTED',
+  500: 'UPSTREAM_BROKEN',
+  502: 'UPSTREAM_BROKEN',
+  504: 'UPSTREAM_TIMEOUT',
+};
+
+function passRefusal(
+  outcome: Extract<Outcome, { kind: 'refusal' }>,
+  res: ServerResponse,
+  exchange: Exchange,
+  clock: Clock,
+): void {
+  const retryAfterMs = readRetryAfterMs(outcome.headers, clock.now());
+  if (isThrottled(outcome))
+    throw new GatewayError('UPSTREAM_THROTTLED', { retryAfterMs: retryAfterMs ?? THROTTLED_MS });
+  if (outcome.body.length === 0) {
+    const code = OWN_WORDS[outcome.status];
+    if (code) throw new GatewayError(code, { reason: `the upstream answered ${outcome.status} without JSON` });
+    throw new GatewayError('UPSTREAM_REFUSED', { status: outcome.status, retryAfterMs });
+  }
+  res.statusCode = outcome.status;
+  res.setHeader('Content-Type', 'application/json');
+  res.setHeader('Content-Length', outcome.body.length);
+  res.setHeader('Cache-Control', 'no-store');
+  if (retryAfterMs !== undefined) res.setHeader('Retry-After', Math.ceil(retryAfterMs / 1000));
+  exchange.bytesOut = outcome.body.length;
+  res.end(outcome.body);
+}
+
+async function passAnswer(
+  { status, headers, body, release }: Extract<Outcome, { kind: 'answer' }>,
+  req: IncomingMessage,
+  res: ServerResponse,
+  exchange: Exchange,
+  { clock, answer }: RespondDeps,
+): Promise<void> {
+  const length = Number(headers['content-length'] ?? 0);
+  const refused =
+    status >= 300 && status !== 304
+      ? new GatewayError('UPSTREAM_REDIRECT', { reason: `the upstream answered ${status}` })
+      : length > answer.maxBytes
+        ? new GatewayError('UPSTREAM_TOO_LARGE', { reason: `${length} bytes announced` })
+        : undefined;
+  if (refused) {
+    body.destroy();
+    throw refused;
+  }
+  res.statusCode = status;
+  for (const [name, value] of Object.entries(answerHeaders(headers))) res.setHeader(name, value);
+  if (req.method === 'HEAD') {
+    body.on('error', () => {});
+    if (headers['content-length'] !== undefined && length <= SMALL_BYTES) body.resume().once('end', release);
+    else body.destroy();
+    res.end();
+    return;
+  }
+  await relay(body, res, answer, clock, (bytes) => {
+    exchange.bytesOut += bytes;
+  });
+  release();
+}

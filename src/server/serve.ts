@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto';
+import type { Request, RequestHandler, Response } from 'express';
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import type { DiscardLimits } from './discard.ts';
+import type { Exchange } from './exchange.ts';
+import { fail } from './fail.ts';
+import { summarize, type Summary } from './summarize.ts';
+
+/** A request's phases in order; whatever it throws ends the exchange with the one error answer. */
+export type Handler = (req: Request, res: Response, exchange: Exchange) => Promise<void> | void;
+
+/** What the frame needs: the time, somewhere to put the summary, bounds for bodies it refuses, and whether a drain is on. */
+export type ServeDeps = {
+  clock: Clock;
+  record: (summary: Summary) => void;
+  discard: DiscardLimits;
+  isDraining: () => boolean;
+};
+
+/** The frame around every handler: one way to fail, and one record at the end, however it ended. */
+export const serve =
+  (deps: ServeDeps, handler: Handler): RequestHandler =>
+  async (req, res) => {
+    const gone = new AbortController();
+    res.once('close', () => gone.abort());
+    const exchange: Exchange = {
+      id: randomUUID(),
+      startedAt: deps.clock.now(),
+      signal: gone.signal,
+      trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+      route: 'other',
+      bytesIn: 0,
+      bytesOut: 0,
+    };
+    res.setHeader('X-Request-Id', exchange.id);
+    // The load balancer opens a new connection for its next request, and finds a replica that stays.
+    if (deps.isDraining()) res.setHeader('Connection', 'close');
+    // Read now: a socket that is gone by the end no longer knows its peer.
+    const client = req.ip;
+    try {
+      await handler(req, res, exchange);
+    } catch (thrown) {
+      exchange.error = GatewayError.from(thrown);
+      fail(exchange.error, req, res, exchange, deps);
+    } finally {
+      deps.record(summarize(req, res, exchange, client, deps.clock.now()));
+    }
+  };

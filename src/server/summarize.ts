@@ -1,0 +1,61 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { KINDS } from '../errors.ts';
+import type { Exchange, Route } from './exchange.ts';
+
+/** What is recorded of one exchange: the one line that the log gets. Holds nothing that a client can fill with a secret. */
+export type Summary = {
+  id: string;
+  method: string;
+  route: Route;
+  /** `org/app`, or "other" where that is not a plausible name. */
+  app: string | undefined;
+  client: string | undefined;
+  status: number;
+  /** The kind of failure, whose fault it was and why; absent when nothing failed. */
+  error: string | undefined;
+  source: string | undefined;
+  reason: string | undefined;
+  cause: string | undefined;
+  upstreamStatus: number | undefined;
+  attempts: number;
+  queuedMs: number;
+  upstreamMs: number;
+  durationMs: number;
+  bytesIn: number;
+  bytesOut: number;
+};
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']);
+// Real names are short; what is long may be a token that somebody put into the path.
+const PLAUSIBLE_NAME = /^[^/]{1,36}\/[^/]{1,36}$/;
+
+/** Makes the record of an exchange at its end. */
+export function summarize(
+  req: IncomingMessage,
+  res: ServerResponse,
+  exchange: Exchange,
+  client: string | undefined,
+  now: number,
+): Summary {
+  const { error, trail } = exchange;
+  return {
+    id: exchange.id,
+    method: METHODS.has(req.method ?? '') ? (req.method ?? '') : 'other',
+    route: exchange.route,
+    app: exchange.app === undefined || PLAUSIBLE_NAME.test(exchange.app) ? exchange.app : 'other',
+    client,
+    // A client that left got no status at all; 499 says so.
+    status: error?.code === 'CLIENT_GONE' ? error.status : res.statusCode,
+    error: error?.code,
+    source: error && KINDS[error.code].source,
+    reason: error?.reason,
+    cause: error?.cause instanceof Error ? error.cause.message : undefined,
+    upstreamStatus: exchange.upstreamStatus,
+    attempts: trail.attempts,
+    queuedMs: Math.round(trail.queuedMs),
+    upstreamMs: Math.round(trail.upstreamMs),
+    durationMs: now - exchange.startedAt,
+    bytesIn: exchange.bytesIn,
+    bytesOut: exchange.bytesOut,
+  };
+}

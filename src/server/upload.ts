@@ -1,0 +1,57 @@
+import type { Clock } from '../clock.ts';
+import type { SizePolicy } from '../policy/size.ts';
+import { maxBodyBytes } from '../policy/size.ts';
+import { upstreamPath } from '../policy/target.ts';
+import { uploadHeaders } from '../upstream/headers.ts';
+import type { Send } from '../upstream/send.ts';
+import type { Spool } from '../upstream/spool.ts';
+import { admit } from './admit.ts';
+import { authorize, type AuthorizePolicy } from './authorize.ts';
+import { letContinue } from './edge.ts';
+import { open } from './open.ts';
+import { respond, type RespondDeps } from './respond.ts';
+import type { Handler } from './serve.ts';
+
+/** What an upload needs on its way. */
+export type UploadDeps = RespondDeps & {
+  clock: Clock;
+  authorize: AuthorizePolicy;
+  size: SizePolicy;
+  /** ms without a byte, and ms for the whole body. */
+  body: { idleMs: number; totalMs: number };
+  spool: Spool;
+  send: Send;
+};
+
+/** POST …/chatfiles: the body is taken in whole and judged, then sent with a known length, byte for byte as it came. */
+export const upload =
+  (deps: UploadDeps): Handler =>
+  async (req, res, exchange) => {
+    exchange.route = 'upload';
+    const { target } = open(req);
+    const token = authorize(req, target, deps.authorize, exchange);
+    const { announcedBytes, watch } = admit(req, deps.size);
+    letContinue(req, res);
+    const body = await deps.spool.take(req, {
+      ...(announcedBytes === undefined ? {} : { announcedBytes }),
+      maxBytes: maxBodyBytes(deps.size),
+      watch,
+      ...deps.body,
+      clock: deps.clock,
+      signal: exchange.signal,
+    });
+    try {
+      exchange.bytesIn = body.bytes;
+      const outcome = await deps.send({
+        method: 'POST',
+        path: upstreamPath(target),
+        headers: uploadHeaders(req.headers, token.value),
+        body,
+        signal: exchange.signal,
+        trail: exchange.trail,
+      });
+      await respond(outcome, req, res, exchange, deps);
+    } finally {
+      await body.release();
+    }
+  };

@@ -1,0 +1,52 @@
+import type { IncomingMessage } from 'node:http';
+import type { Clock } from '../clock.ts';
+
+/** More than any refusal of Easemob's has; the rest is not read. */
+const MAX_BYTES = 64 * 1024;
+
+/** A refusal's body, empty when it was not JSON, too long or broken off; `error` is its `error` word. */
+export type Refusal = { body: Buffer; error: string | undefined };
+
+/** Reads the body of an answer with a status from 400 on; never rejects, and never waits longer than `idleMs` for a byte. */
+export async function readRefusal(
+  answer: IncomingMessage,
+  { idleMs, clock, signal }: { idleMs: number; clock: Clock; signal: AbortSignal },
+): Promise<Refusal> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const stop = () => answer.destroy();
+  let cancel = clock.after(idleMs, stop);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      cancel();
+      cancel = clock.after(idleMs, stop);
+      bytes += chunk.length;
+      if (bytes > MAX_BYTES) return nothing;
+      chunks.push(chunk);
+    }
+  } catch {
+    return nothing;
+  } finally {
+    cancel();
+    signal.removeEventListener('abort', stop);
+  }
+  const body = Buffer.concat(chunks);
+  return isPlainJson(answer) ? parse(body) : nothing;
+}
+
+const nothing: Refusal = { body: Buffer.alloc(0), error: undefined };
+
+const isPlainJson = ({ headers }: IncomingMessage): boolean =>
+  /^application\/json\b/i.test(headers['content-type'] ?? '') && headers['content-encoding'] === undefined;
+
+function parse(body: Buffer): Refusal {
+  try {
+    const parsed: unknown = JSON.parse(body.toString('utf8'));
+    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return nothing;
+    const error = 'error' in parsed && typeof parsed.error === 'string' ? parsed.error : undefined;
+    return { body, error };
+  } catch {
+    return nothing;
+  }
+}

@@ -1,0 +1,45 @@
+import type { Clock } from '../clock.ts';
+import type { Layer, OutboundRequest, Outcome } from './send.ts';
+import { isThrottled, mayRetry } from './retry-table.ts';
+import { readRetryAfterMs } from './retry-after.ts';
+
+/** How often and how long one request is tried: attempts in all, ms in which a new one may begin, longest pause obeyed. */
+export type RetryConfig = { attempts: number; budgetMs: number; maxRetryAfterMs: number };
+
+/** The first pause after a failure that names no time to come back; it doubles, and chance takes up to half of it away. */
+const FIRST_PAUSE_MS = 100;
+
+/** Tries a request again while the table of outcomes, its budget and its client allow. */
+export function withRetry(config: RetryConfig, clock: Clock, chance: () => number = Math.random): Layer {
+  return (next) => async (request) => {
+    const giveUpAt = clock.monotonic() + config.budgetMs;
+    for (let attempt = 1; ; attempt += 1) {
+      const outcome = await next(request);
+      if (attempt >= config.attempts || !mayRetry(request, outcome) || request.signal.aborted) return outcome;
+      const pauseMs = pauseAfter(outcome, attempt, chance, clock.now());
+      if (pauseMs > config.maxRetryAfterMs || clock.monotonic() + pauseMs >= giveUpAt) return outcome;
+      await pause(pauseMs, clock, request);
+      if (request.signal.aborted) return outcome;
+    }
+  };
+}
+
+/** How long to wait before the next attempt: what the upstream asked for, else backoff with jitter; a stale socket needs none. */
+function pauseAfter(outcome: Outcome, attempt: number, chance: () => number, now: number): number {
+  if (outcome.kind === 'failure' && outcome.reused) return 0;
+  const asked = outcome.kind === 'refusal' && isThrottled(outcome) ? readRetryAfterMs(outcome.headers, now) : undefined;
+  const backoffMs = FIRST_PAUSE_MS * 2 ** (attempt - 1) * (1 - chance() / 2);
+  return Math.max(asked ?? 0, backoffMs);
+}
+
+function pause(ms: number, clock: Clock, { signal }: OutboundRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = () => {
+      cancel();
+      signal.removeEventListener('abort', wake);
+      resolve();
+    };
+    const cancel = clock.after(ms, wake);
+    signal.addEventListener('abort', wake, { once: true });
+  });
+}

@@ -1,0 +1,48 @@
+/** The way out, as types: one function that makes requests, and the layers that wrap it. */
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { SpooledBody } from './spooled-body.ts';
+
+/** A request as it goes upstream; `path` and `headers` are complete but for Host and Content-Length. */
+export type OutboundRequest = {
+  method: 'GET' | 'POST';
+  path: string;
+  headers: Record<string, string>;
+  body?: SpooledBody;
+  /** Aborted when the client has gone. */
+  signal: AbortSignal;
+  /** What happened on the way, for the summary; layers add to it. */
+  trail: Trail;
+};
+
+/** What the layers note about one request: attempts made, ms spent waiting for slots and for the upstream. */
+export type Trail = { attempts: number; queuedMs: number; upstreamMs: number };
+
+/** How much of a request had been written to a connected socket when it failed. */
+export type Sent = 'nothing' | 'part' | 'whole';
+
+/** How one attempt ended. Nothing here is thrown: what went wrong is a value, and the layers decide. */
+export type Outcome =
+  /** A success or a redirect, its body still to be read; `release` must be called when done with it. */
+  | { kind: 'answer'; status: number; headers: IncomingHttpHeaders; body: IncomingMessage; release(): void }
+  /** A status from 400 on, read whole (up to 64 KB); `error` is the word that Easemob's JSON gives it. */
+  | { kind: 'refusal'; status: number; headers: IncomingHttpHeaders; body: Buffer; error: string | undefined }
+  /** No answer. `reused`: it was written to a kept-alive socket, which the upstream may just have closed. */
+  | {
+      kind: 'failure';
+      cause: 'unreachable' | 'reset' | 'timeout' | 'broken';
+      sent: Sent;
+      reused: boolean;
+      error: Error;
+    };
+
+/** Makes a request at the upstream and tells how it ended; rejects only with a GatewayError that ends the request. */
+export type Send = (request: OutboundRequest) => Promise<Outcome>;
+
+/** Behaviour around a Send. */
+export type Layer = (next: Send) => Send;
+
+/** Puts layers on top of each other; the first is the outermost. */
+export const stack =
+  (...layers: Layer[]): Layer =>
+  (send) =>
+    layers.reduceRight((next, layer) => layer(next), send);
