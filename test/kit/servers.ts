@@ -31,10 +31,14 @@ export function requirePrograms(programs: Program[]): void {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   try {
     execFileSync('apt-get', ['update', '-qq'], { env, stdio: 'pipe' });
-    execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing.map((p) => p.debianPackage)], {
-      env,
-      stdio: 'pipe',
-    });
+    execFileSync(
+      'apt-get',
+      ['install', '-y', '-qq', '--no-install-recommends', ...missing.map((p) => p.debianPackage)],
+      {
+        env,
+        stdio: 'pipe',
+      },
+    );
   } catch (cause) {
     throw new Error(`${line} (installing it here failed)`, { cause });
   }
