@@ -1,40 +1,72 @@
-import { z } from 'zod';
-import { accessSchema } from './access/config.ts';
-import { cacheSchema } from './cache/config.ts';
-import { logSchema } from './logger.ts';
-import { destinationsSchema, tokensSchema } from './policy/config.ts';
-import { port } from './quantity.ts';
-import { clientLimitSchema, quotaSchema, redisSchema } from './quota/config.ts';
-import { adminSchema, limitsSchema, listenSchema, publicUrlSchema, trustedProxiesSchema } from './server/config.ts';
-import { retrySchema, spoolSchema, upstreamSchema } from './upstream/config.ts';
+/**
+ * The configuration: file, environment and flags become one checked object, or one list of everything that is wrong.
+ */
+import { findClashes, findWarnings } from './config-checks.ts';
+import { readConfigFile } from './config-file.ts';
+import { type Key, keysOf, treeOf } from './config-keys.ts';
+import { checkSetting, ConfigError, NOWHERE, type Place, type Problem, type Setting } from './config-problems.ts';
+import { type Config, configSchema } from './config-schema.ts';
+import { type Env, readEnv, readFlags } from './config-sources.ts';
 
-/** Every key there is: the rooms' schemas, put together. */
-export const configSchema = z.strictObject({
-  listen: listenSchema.prefault({}),
-  admin: adminSchema.prefault({}),
-  upstream: upstreamSchema.prefault({}),
-  limits: limitsSchema.prefault({}),
-  spool: spoolSchema.prefault({}),
-  tokens: tokensSchema.prefault({}),
-  destinations: destinationsSchema,
-  quota: quotaSchema.prefault({}),
-  retry: retrySchema.prefault({}),
-  trustedProxies: trustedProxiesSchema,
-  log: logSchema.prefault({}),
-  clientLimit: clientLimitSchema.prefault({}),
-  publicUrl: publicUrlSchema,
-  redis: redisSchema.prefault({}),
-  cache: cacheSchema.prefault({}),
-  access: accessSchema.prefault({}),
-  emulator: z
-    .strictObject({
-      port: port()
-        .default(8090)
-        .describe('The port of the Easemob emulator that `start --emulator` runs; on this machine only.'),
-      adminPort: port().default(8091).describe("The port of the emulator's controls; on this machine only."),
-    })
-    .prefault({}),
-});
+/** Where a configuration comes from. With `emulator`, the upstream's address need not be known. */
+export type LoadOptions = {
+  file?: string | undefined;
+  env: Env;
+  /** `path=value` flags, like `listen.port=9000`. */
+  set?: readonly string[] | undefined;
+  emulator?: boolean | undefined;
+};
 
-/** The whole configuration, checked and complete. */
-export type Config = z.output<typeof configSchema>;
+/** A configuration, and what its operator should know about it. */
+export type Loaded = { config: Config; warnings: string[] };
+
+export { type Config, ConfigError };
+
+/** Every key as the documentation shows it. */
+export const configKeys = (): Omit<Key, 'schema'>[] =>
+  keysOf(configSchema).map((key) => ({
+    path: key.path,
+    env: key.env,
+    description: key.description,
+    default: key.default,
+    secret: key.secret,
+  }));
+
+/**
+ * Puts the configuration together: a flag beats a variable, a variable the file, the file the default.
+ * Throws a ConfigError with every mistake in every source, also in values that another source overrides.
+ */
+export async function loadConfig({ file, env, set = [], emulator = false }: LoadOptions): Promise<Loaded> {
+  const keys = keysOf(configSchema);
+  const fromFile = file === undefined ? undefined : await readConfigFile(file, keys);
+  const sources = [fromFile, readEnv(env, keys), readFlags(set, keys)].filter((source) => source !== undefined);
+  const settings = sources.flatMap((source) => source.settings);
+  const problems = sources.flatMap((source) => source.problems);
+
+  const good: Setting[] = [];
+  for (const setting of settings) {
+    const found = checkSetting(setting);
+    problems.push(...found);
+    if (found.length === 0) good.push(setting);
+  }
+  const named = new Set(settings.map(({ key }) => key.path));
+  if (!emulator && !named.has('upstream.url') && !fromFile?.broken) problems.push(MISSING_URL);
+
+  const places = new Map<string, Place>(good.map(({ key, place }) => [key.path, place]));
+  const merged = configSchema.safeParse(treeOf(good.map(({ key, value }) => [key.path, value])));
+  for (const { path, message } of merged.error?.issues ?? []) {
+    const name = path.join('.');
+    problems.push({ place: places.get(name) ?? NOWHERE, path: name, message });
+  }
+  if (merged.data) problems.push(...findClashes(merged.data, places, emulator));
+  if (problems.length > 0 || !merged.data) throw new ConfigError(problems);
+  return { config: merged.data, warnings: findWarnings(merged.data, keys, named, emulator) };
+}
+
+const MISSING_URL: Problem = {
+  place: NOWHERE,
+  path: 'upstream.url',
+  message:
+    'is missing: give the address of your Easemob REST API, like https://a1.easemob.com, ' +
+    'in the file or as CHATFILES_UPSTREAM__URL; to try the gateway without Easemob, start it with --emulator',
+};

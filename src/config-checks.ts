@@ -1,0 +1,79 @@
+/**
+ * What no single key can tell: values that clash with each other, and values that do not do what they seem to.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { type Key, valueAt } from './config-keys.ts';
+import { NOWHERE, type Place, type Problem } from './config-problems.ts';
+import type { Config } from './config-schema.ts';
+
+/** Keys that later versions fulfil, and what follows from them today. */
+const NOT_YET: Record<string, string> = {
+  'redis.url': 'each replica counts for itself, so that N replicas send up to N times quota.perSecond to Easemob',
+  'redis.keyPrefix': 'nothing is written to Redis',
+  'clientLimit.requests': 'one client may use up the whole quota; limit clients in front of the gateway',
+  'clientLimit.seconds': 'one client may use up the whole quota; limit clients in front of the gateway',
+  'cache.disk.dir': 'nothing is cached; every thumbnail is fetched from Easemob and counts against the quota',
+  'access.grantSeconds': 'Easemob is asked for every single download and thumbnail',
+  publicUrl: "addresses in Easemob's answers are handed on as they are",
+};
+
+/** Two ports that cannot both be listened on. */
+export function findClashes(config: Config, places: ReadonlyMap<string, Place>, emulator: boolean): Problem[] {
+  const { listen, admin } = config;
+  const ports = [
+    { path: 'listen.port', ...listen },
+    { path: 'admin.port', ...admin },
+    ...(emulator
+      ? [
+          { path: 'emulator.port', host: '127.0.0.1', port: config.emulator.port },
+          { path: 'emulator.adminPort', host: '127.0.0.1', port: config.emulator.adminPort },
+        ]
+      : []),
+  ];
+  return ports.flatMap(({ path, host, port }, index) => {
+    const earlier = ports
+      .slice(0, index)
+      .find((other) => port !== 0 && other.port === port && overlap(other.host, host));
+    if (!earlier) return [];
+    const place = places.get(path) ?? places.get(earlier.path) ?? NOWHERE;
+    return [{ place, path, message: `is ${port}, the same as ${earlier.path}; give each its own` }];
+  });
+}
+
+/** What the operator should know about a configuration that is valid; `named` are the keys that somebody set. */
+export function findWarnings(
+  config: Config,
+  keys: readonly Key[],
+  named: ReadonlySet<string>,
+  emulator: boolean,
+): string[] {
+  const warnings = keys.flatMap((key) => {
+    const follows = NOT_YET[key.path];
+    // Who starts from a copy of config/default.yaml has set every key, and meant none of them.
+    if (follows === undefined || !named.has(key.path) || isDeepStrictEqual(valueAt(config, key.path), key.default)) {
+      return [];
+    }
+    return [`${key.path} is set, but this version does not use it yet: ${follows}`];
+  });
+  const { upstream, spool, limits } = config;
+  if (emulator && upstream.url !== undefined) {
+    warnings.push('upstream.url is set, but with --emulator everything goes to the embedded emulator, nothing to it');
+  }
+  if (upstream.allowPlaintext && upstream.url?.startsWith('http:')) {
+    warnings.push('upstream.url is plain http: tokens and files can be read on the way to it');
+  }
+  if (
+    spool.diskBytes < limits.fileBytes &&
+    Math.min(spool.memoryPerUploadBytes, spool.memoryBytes) < limits.fileBytes
+  ) {
+    warnings.push(
+      `spool.diskBytes (${spool.diskBytes}) is less than limits.fileBytes (${limits.fileBytes}): ` +
+        'the largest uploads that are allowed will be answered with 503, for want of room',
+    );
+  }
+  return warnings;
+}
+
+const WILDCARDS = new Set(['0.0.0.0', '::']);
+
+const overlap = (a: string, b: string): boolean => a === b || WILDCARDS.has(a) || WILDCARDS.has(b);

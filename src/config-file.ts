@@ -1,0 +1,122 @@
+/**
+ * Reads the configuration file: YAML, with the line and column of every value, so that a mistake can be pointed at.
+ */
+import { readFile } from 'node:fs/promises';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
+import { type Key, sectionsOf } from './config-keys.ts';
+import { type Place, type Problem, showName } from './config-problems.ts';
+import { type Source, unknownKey } from './config-sources.ts';
+
+/** What the file holds; `broken` when it could not be read to its end, so that nothing can be missed in it. */
+export type FileSource = Source & { broken: boolean };
+
+const UNREADABLE: Record<string, string> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'is a folder; name the file in it',
+  EACCES: 'may not be read by this user; check its permissions',
+  ENOTDIR: 'a part of the path is no folder',
+};
+
+// The parser's own messages quote the file, and what they quote may be a secret.
+const SYNTAX: Record<string, string> = {
+  BAD_ALIAS: 'an alias (*name) without its anchor (&name); quote the text if it begins with a star',
+  BAD_COLLECTION_TYPE: 'a tag does not fit what follows it',
+  BAD_DQ_ESCAPE: 'an unknown escape within double quotes; use single quotes, or write \\\\ for a backslash',
+  BAD_INDENT: 'the indentation does not fit the lines around it',
+  BAD_SCALAR_START: 'a text begins with a character that YAML keeps for itself; put it in quotes',
+  BLOCK_AS_IMPLICIT_KEY: 'a key stands where only a value can; check the indentation, or quote a text with a colon',
+  DUPLICATE_KEY: 'the key was given before in the same section; keep one of them',
+  MISSING_CHAR: 'a character is missing: a closing quote or bracket, a comma, or the space behind a colon',
+  MULTILINE_IMPLICIT_KEY: 'a key goes over several lines; is a colon missing?',
+  MULTIPLE_DOCS: 'a second document begins (---); the file may hold one',
+  NON_STRING_KEY: 'a key is not a plain name',
+  TAB_AS_INDENT: 'a tab is used to indent; use spaces',
+  TAG_RESOLVE_FAILED: 'an unknown tag (!name); quote the text if it begins with an exclamation mark',
+  UNEXPECTED_TOKEN: 'something that does not belong here; check quotes, brackets and indentation',
+};
+
+/** Reads the file and finds the values of known keys; whatever is wrong becomes a problem, nothing is thrown. */
+export async function readConfigFile(file: string, keys: readonly Key[]): Promise<FileSource> {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file));
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    const message =
+      code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
+        ? 'is not UTF-8 text'
+        : (UNREADABLE[code] ?? `cannot be read (${code})`);
+    const problem: Problem = { place: { text: file, source: 'file', order: 0 }, path: '', message };
+    return { settings: [], problems: [problem], broken: true };
+  }
+  return readConfigText(text, file, keys);
+}
+
+function readConfigText(text: string, file: string, keys: readonly Key[]): FileSource {
+  const lineCounter = new LineCounter();
+  // Pretty errors would quote the file; the levels of the log are not the parser's to use either.
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'silent' });
+  const source: FileSource = { settings: [], problems: [], broken: false };
+  const byPath = new Map(keys.map((key) => [key.path, key]));
+  const sections = sectionsOf(keys);
+
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lineCounter.linePos(offset);
+    return { text: `${file}:${line}:${col}`, source: 'file', order: offset };
+  };
+  const placeOf = (node: unknown, otherwise: Place): Place => {
+    const start = isNode(node) ? node.range?.[0] : undefined;
+    return start === undefined ? otherwise : placeAt(start);
+  };
+  const complain = (place: Place, path: string, message: string) => source.problems.push({ place, path, message });
+  const tellSyntax = (error: YAMLError) =>
+    complain(placeAt(error.pos[0]), '', SYNTAX[error.code] ?? 'this is not valid YAML');
+
+  const readSection = (node: unknown, path: string, place: Place): void => {
+    const section = isAlias(node) ? node.resolve(document) : node;
+    if (section === null || section === undefined || (isScalar(section) && section.value === null)) return;
+    if (!isMap(section)) {
+      const names = keys.filter((key) => path === '' || key.path.startsWith(`${path}.`)).map((key) => key.path);
+      const message =
+        path === ''
+          ? 'must hold sections and keys, like config/default.yaml'
+          : `is a section; its keys (${names.join(', ')}) stand below it, indented`;
+      complain(placeOf(section, place), path, message);
+      return;
+    }
+    for (const { key: nameNode, value } of section.items) {
+      const name = isScalar(nameNode) ? String(nameNode.value) : '?';
+      readValue(value, path === '' ? name : `${path}.${name}`, name, placeOf(nameNode, place));
+    }
+  };
+
+  const readValue = (node: unknown, path: string, name: string, place: Place): void => {
+    const key = byPath.get(path);
+    if (name.includes('.') && (key || sections.has(path))) {
+      const steps = path.split('.').join(':" and below it, indented, "');
+      complain(place, showName(path), `levels are not joined by a point in this file; write "${steps}:"`);
+    } else if (sections.has(path)) {
+      readSection(node, path, place);
+    } else if (key) {
+      const list = isSeq(node) ? { items: node.items.map((item) => placeOf(item, place)) } : {};
+      source.settings.push({ key, value: plain(node), place, ...list });
+    } else {
+      complain(place, showName(path), unknownKey(path, keys));
+    }
+  };
+
+  const plain = (node: unknown): unknown => {
+    try {
+      const value: unknown = isNode(node) ? node.toJS(document) : null;
+      return value ?? null;
+    } catch {
+      // An alias to nothing, or more of them than a configuration needs: the schema refuses it by its kind.
+      return {};
+    }
+  };
+
+  for (const error of [...document.errors, ...document.warnings]) tellSyntax(error);
+  source.broken = document.errors.some((error) => error.code !== 'DUPLICATE_KEY');
+  if (!source.broken) readSection(document.contents, '', placeAt(0));
+  return source;
+}

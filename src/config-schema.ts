@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import { accessSchema } from './access/config.ts';
+import { cacheSchema } from './cache/config.ts';
+import { logSchema } from './logger.ts';
+import { destinationsSchema, tokensSchema } from './policy/config.ts';
+import { port } from './quantity.ts';
+import { clientLimitSchema, quotaSchema, redisSchema } from './quota/config.ts';
+import { adminSchema, limitsSchema, listenSchema, publicUrlSchema, trustedProxiesSchema } from './server/config.ts';
+import { retrySchema, spoolSchema, upstreamSchema } from './upstream/config.ts';
+
+/** Every key there is: the rooms' schemas, put together. */
+export const configSchema = z.strictObject({
+  listen: listenSchema.prefault({}),
+  admin: adminSchema.prefault({}),
+  upstream: upstreamSchema.prefault({}),
+  limits: limitsSchema.prefault({}),
+  spool: spoolSchema.prefault({}),
+  tokens: tokensSchema.prefault({}),
+  destinations: destinationsSchema,
+  quota: quotaSchema.prefault({}),
+  retry: retrySchema.prefault({}),
+  trustedProxies: trustedProxiesSchema,
+  log: logSchema.prefault({}),
+  clientLimit: clientLimitSchema.prefault({}),
+  publicUrl: publicUrlSchema,
+  redis: redisSchema.prefault({}),
+  cache: cacheSchema.prefault({}),
+  access: accessSchema.prefault({}),
+  emulator: z
+    .strictObject({
+      port: port()
+        .default(8090)
+        .describe('The port of the Easemob emulator that `start --emulator` runs; on this machine only.'),
+      adminPort: port().default(8091).describe("The port of the emulator's controls; on this machine only."),
+    })
+    .prefault({}),
+});
+
+/** The whole configuration, checked and complete. */
+export type Config = z.output<typeof configSchema>;
