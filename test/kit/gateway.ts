@@ -1,0 +1,30 @@
+import { onTestFinished } from 'vitest';
+import type { Clock } from '../../src/clock.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createEmulator, type Emulator, type EmulatorInput } from '../../src/emulator/emulator.ts';
+import { createGateway, type Gateway } from '../../src/gateway.ts';
+import type { Summary } from '../../src/server/summarize.ts';
+
+/** A running gateway, the emulator behind it, and the summaries of the exchanges so far. */
+export type Running = { gateway: Gateway; emulator: Emulator; summaries: Summary[] };
+
+/** What a test may choose: keys as `path=value`, the emulator's options, another upstream, another clock. */
+export type RunOptions = { set?: string[]; emulator?: EmulatorInput; upstreamUrl?: string; clock?: Clock };
+
+/** Starts emulator and gateway on free ports for one test, and closes them after it. */
+export async function startGateway({
+  set = [],
+  emulator: input = {},
+  upstreamUrl,
+  clock,
+}: RunOptions = {}): Promise<Running> {
+  const emulator = await createEmulator(input);
+  onTestFinished(() => emulator[Symbol.asyncDispose]());
+  const flags = ['listen.port=0', 'admin.port=0', `upstream.url=${upstreamUrl ?? emulator.url}`, ...set];
+  const { config } = await loadConfig({ env: {}, set: flags });
+  const summaries: Summary[] = [];
+  const record = (summary: Summary) => void summaries.push(summary);
+  const gateway = await createGateway(config, { record, ...(clock ? { clock } : {}) });
+  onTestFinished(() => gateway[Symbol.asyncDispose]());
+  return { gateway, emulator, summaries };
+}
