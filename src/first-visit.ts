@@ -9,6 +9,8 @@ const PICTURE = fileURLToPath(new URL('../samples/picture.jpg', import.meta.url)
 export function firstVisit(gatewayUrl: string, emulatorUrl: string): string {
   const { org, app, username, password } = DEMO;
   const login = JSON.stringify({ grant_type: 'password', username, password });
+  // Inside single quotes for the shell, inside double quotes for curl: a path may have spaces and quotes of its own.
+  const picture = `'file=@"${PICTURE.replace(/["\\]/g, '\\$&').replaceAll("'", String.raw`'\''`)}"'`;
   const take = (field: string) => `sed -n 's/.*"${field}" *: *"\\([^"]*\\)".*/\\1/p'`;
   return `
 Paste this into another terminal:
@@ -17,7 +19,7 @@ Paste this into another terminal:
 TOKEN=$(curl -s -X POST ${emulatorUrl}/${org}/${app}/token -H 'Content-Type: application/json' -d '${login}' | ${take('access_token')})
 
 # 2. Upload a picture through the gateway, for holders of its secret alone.
-curl -s -H "Authorization: Bearer $TOKEN" -H 'restrict-access: true' -F 'file=@"${PICTURE}"' -o answer.json ${gatewayUrl}/${org}/${app}/chatfiles
+curl -s -H "Authorization: Bearer $TOKEN" -H 'restrict-access: true' -F ${picture} -o answer.json ${gatewayUrl}/${org}/${app}/chatfiles
 UUID=$(tr -d '\\n' < answer.json | ${take('uuid')})
 SECRET=$(tr -d '\\n' < answer.json | ${take('share-secret')})
 cat answer.json; echo

@@ -78,13 +78,17 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   return { url: origin, adminUrl: adminOrigin, drain, [Symbol.asyncDispose]: () => open.disposeAsync() };
 }
 
+/** An address that cannot be listened on; the message says which key to change. */
+export class ListenError extends Error {}
+
 async function listen(server: Server, { host, port }: { host: string; port: number }, key: string): Promise<string> {
   server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new Error(`cannot listen on ${host}:${port} (${code}): choose another ${key}.host or ${key}.port`, { cause });
+    const text = `cannot listen on ${host}:${port} (${code}): choose another ${key}.host or ${key}.port`;
+    throw new ListenError(text, { cause });
   }
   const address = server.address() as AddressInfo;
   const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;

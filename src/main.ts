@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, loadConfig } from './config.ts';
 import { DEMO, firstVisit } from './first-visit.ts';
-import { createGateway, type Gateway } from './gateway.ts';
+import { createGateway, type Gateway, ListenError } from './gateway.ts';
 import { createLogger } from './logger.ts';
 
 type StartFlags = { config?: string; emulator?: boolean; set: string[] };
@@ -63,10 +63,9 @@ function stopOnSignal(gateway: Pick<Gateway, 'drain'>, open: AsyncDisposableStac
 
 /** One message without a stack for what the operator can mend; the stack for what only we can. */
 function endWith(error: unknown): never {
-  const isOurs = error instanceof ConfigError || (error instanceof Error && 'cause' in error);
-  process.stderr.write(
-    `${isOurs || !(error instanceof Error) ? String((error as Error).message ?? error) : error.stack}\n`,
-  );
+  const isForOperator = error instanceof ConfigError || error instanceof ListenError;
+  const text = error instanceof Error ? (isForOperator ? error.message : error.stack) : String(error);
+  process.stderr.write(`${text}\n`);
   process.exit(1);
 }
 
