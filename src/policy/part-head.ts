@@ -33,6 +33,8 @@ function readDisposition(disposition: string): { isFile: boolean } | Denied {
   if (!/^[ \t]*form-data[ \t]*$/i.test(read.value)) return malformed('a Content-Disposition is not form-data');
   const names = namesIn(read);
   if (names.length > 1) return malformed('a part has two names');
+  // RFC 7578 §4.2 forbids the extended form; parsers in use take it for the name all the same.
+  if (read.parameters.some(({ name }) => name.startsWith('name*'))) return malformed('a part has an extended name');
   const [name] = names;
   if (name !== undefined && !name.quoted && /[ \t]/.test(name.value)) return malformed('a name needs quotes');
   if (disposition.includes('\\')) {

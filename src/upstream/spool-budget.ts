@@ -40,11 +40,6 @@ export class Share {
     return this.#held;
   }
 
-  /** The room that is left for everybody. */
-  get room(): number {
-    return this.#budget.room;
-  }
-
   /** Makes the share at least this large; false if there is no room. */
   reach(bytes: number): boolean {
     const more = bytes - this.#held;

@@ -102,6 +102,8 @@ export class SpoolStore {
   async #close(): Promise<void> {
     const file = await this.#opening?.catch(() => undefined);
     await file?.close();
+    this.#blocks.length = 0;
+    this.#staged = undefined;
     this.#memory.shrinkTo(0);
     this.#disk.shrinkTo(0);
   }
