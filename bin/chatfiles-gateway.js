@@ -5,4 +5,4 @@ if (major < 24) {
   console.error(`chatfiles-gateway needs Node 24 or newer, this is ${process.version}. Install it, or run: npm i -g node@24`);
   process.exit(1);
 }
-import('../src/main.ts');
+await import('../src/main.ts');
