@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import type { EmulatorControls } from './emulator.ts';
+import type { EmulatorControls } from './controls.ts';
 import { faultSchema } from './faults.ts';
 import { limiterSchema } from './limiter.ts';
 import { parseTarget } from './target.ts';
