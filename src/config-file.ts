@@ -54,8 +54,8 @@ export async function readConfigFile(file: string, keys: readonly Key[]): Promis
 
 function readConfigText(text: string, file: string, keys: readonly Key[]): FileSource {
   const lineCounter = new LineCounter();
-  // Pretty errors would quote the file; the levels of the log are not the parser's to use either.
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'silent' });
+  // Pretty errors would quote the file. Any quieter log level, and a second document would pass in silence.
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'error' });
   const source: FileSource = { settings: [], problems: [], broken: false };
   const byPath = new Map(keys.map((key) => [key.path, key]));
   const sections = sectionsOf(keys);

@@ -103,7 +103,7 @@ function scrub(record: JsonObject): Json {
     const clean: [string, Json][] = [];
     for (const [name, value] of Object.entries(fields)) {
       if (left === 0) return Object.fromEntries([...clean, ['…', '…']]);
-      clean.push([text(name), visit(value, name, depth)]);
+      clean.push([showControls(text(name)), visit(value, name, depth)]);
     }
     return Object.fromEntries(clean);
   };
