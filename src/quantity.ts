@@ -26,7 +26,7 @@ export const port = () => whole(0, 65_535);
 export function byteSize(min = 0) {
   const error = `must be a whole number of bytes (${min} or more), or one with a unit like 64KB, 10MB or 2GB`;
   return z
-    .union([z.int({ error }), z.string().regex(/^\d{1,16} ?(?:[kmgt]?b)?$/i)], { error })
+    .union([z.int({ error }), z.string().regex(/^\d{1,16} ?(?:[kmgt]?b)?$/i, { error })], { error })
     .transform((size) => bytes.parse(size))
     .pipe(z.int({ error }).min(min, { error }).max(MAX_BYTES, { error }));
 }

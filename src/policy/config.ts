@@ -21,7 +21,7 @@ export const destinationsSchema = z
     { error: 'must be a list of org/app, org/* or */*' },
   )
   .min(1, { error: 'must list at least one org/app, or */* for all' })
-  .max(10_000)
+  .max(10_000, { error: 'must list no more than 10000 apps' })
   .default(() => ['*/*'])
   .describe('The Easemob apps that may be reached through this gateway, as org/app, org/* or */* (all).');
 

@@ -56,9 +56,17 @@ const rangeError = 'must be an IP address or a CIDR range like 10.0.0.0/8';
 
 /** Whose word is taken for the address of the client. */
 export const trustedProxiesSchema = z
-  .union([z.int().min(0).max(32), z.array(z.string({ error: rangeError }).superRefine(checkRange)).max(1000)], {
-    error: proxyError,
-  })
+  .union(
+    [
+      whole(0, 32),
+      z
+        .array(z.string({ error: rangeError }).superRefine(checkRange))
+        .max(1000, { error: 'must list no more than 1000 addresses' }),
+    ],
+    {
+      error: proxyError,
+    },
+  )
   .default(() => [])
   .describe(
     'The proxies in front whose X-Forwarded-For is believed: addresses, CIDR ranges, or a number of proxies. Empty: nobody.',
