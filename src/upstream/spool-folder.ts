@@ -28,7 +28,8 @@ export class SpoolFolder {
     try {
       return await SpoolFile.open(path);
     } catch (fault) {
-      const isGone = fault instanceof Error && systemCode(fault.cause) === 'ENOENT';
+      const code = fault instanceof Error ? systemCode(fault.cause) : undefined;
+      const isGone = code === 'ENOENT' || code === 'ENOTDIR';
       if (isGone && this.#path === made) this.#path = undefined;
       throw fault;
     }
