@@ -12,7 +12,8 @@ const source = (blocks: number) => Readable.from(Array.from({ length: blocks }, 
 const small = await spool.take(source(1), options);
 const descriptors = async () => (await readdir('/proc/self/fd')).length;
 const before = await descriptors();
-const failure = await spool.take(source(20), options).then(
+// Its last block is cut short by the limit, which no error tells.
+const failure = await spool.take(source(5), options).then(
   () => undefined,
   (error: unknown) => GatewayError.from(error),
 );

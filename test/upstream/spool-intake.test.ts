@@ -112,6 +112,18 @@ describe('an intake', () => {
   });
 });
 
+test('a source that failed while the disk was at work stays paused when the disk is done', async () => {
+  const written = Promise.withResolvers<void>();
+  const clock = createFakeClock();
+  const source = openSource();
+  const done = intake(source, { ...takeAll, take: () => written.promise }, limits(clock));
+  source.push('a');
+  await Promise.all([expect(done).rejects.toMatchObject({ code: 'REQUEST_TOO_SLOW' }), clock.advance(10_000)]);
+  written.resolve();
+  await settled();
+  expect(source.isPaused()).toBe(true);
+});
+
 describe('a client that goes away', () => {
   test.each<[when: string, leave: (source: Readable) => void]>([
     ['with an error', (source) => source.destroy(new Error('reset'))],
