@@ -1,12 +1,12 @@
 /**
  * The configuration: file, environment and flags become one checked object, or one list of everything that is wrong.
  */
-import { findClashes, findWarnings } from './config-checks.ts';
-import { readConfigFile } from './config-file.ts';
-import { type Key, keysOf, treeOf } from './config-keys.ts';
-import { checkSetting, ConfigError, NOWHERE, type Place, type Problem, type Setting } from './config-problems.ts';
-import { type Config, configSchema } from './config-schema.ts';
-import { type Env, readEnv, readFlags } from './config-sources.ts';
+import { findClashes, findWarnings } from './config/checks.ts';
+import { readConfigFile } from './config/file.ts';
+import { type Key, keysOf, treeOf } from './config/keys.ts';
+import { checkSetting, ConfigError, NOWHERE, type Place, type Problem, type Setting } from './config/problems.ts';
+import { type Config, configSchema } from './config/schema.ts';
+import { type Env, readEnv, readFlags } from './config/sources.ts';
 
 /** Where a configuration comes from. With `emulator`, the upstream's address need not be known. */
 export type LoadOptions = {

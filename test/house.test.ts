@@ -7,7 +7,8 @@ const SRC = fileURLToPath(new URL('../src', import.meta.url));
 
 /** The floors of the house: a file may import its own room and whatever lies lower; rooms of one floor do not see each other. */
 const FLOORS: Record<string, number> = {
-  '': 4, // the roof: files that stand in src itself
+  '': 5, // the roof: files that stand in src itself
+  config: 4, // reads what every room says of its keys
   server: 3,
   upstream: 2,
   policy: 1,
@@ -16,7 +17,7 @@ const FLOORS: Record<string, number> = {
   access: 1,
 };
 /** Files of src itself that are ground, not roof: they see nothing of ours but each other. */
-const GROUND = new Set(['errors.ts', 'clock.ts', 'logger.ts', 'log-line.ts', 'quantity.ts']);
+const GROUND = new Set(['errors.ts', 'clock.ts', 'logger.ts', 'log-line.ts', 'scrub.ts', 'quantity.ts']);
 /** The emulator stands apart: it sees nothing of ours, and only the roof sees it. */
 const SHED = 'emulator';
 
@@ -59,7 +60,7 @@ describe('the house', () => {
     ['ioredis', ['quota']],
     ['rate-limiter-flexible', ['quota']],
     ['lru-cache', ['cache', 'access']],
-    ['yaml', ['']],
+    ['yaml', ['config']],
     ['commander', ['']],
     ['pino', ['']],
   ])('imports %s in its one room', (library, rooms) => {

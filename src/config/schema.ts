@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { accessSchema } from './access/config.ts';
-import { cacheSchema } from './cache/config.ts';
-import { logSchema } from './logger.ts';
-import { destinationsSchema, tokensSchema } from './policy/config.ts';
-import { port } from './quantity.ts';
-import { clientLimitSchema, quotaSchema, redisSchema } from './quota/config.ts';
-import { adminSchema, limitsSchema, listenSchema, publicUrlSchema, trustedProxiesSchema } from './server/config.ts';
-import { retrySchema, spoolSchema, upstreamSchema } from './upstream/config.ts';
+import { accessSchema } from '../access/config.ts';
+import { cacheSchema } from '../cache/config.ts';
+import { logSchema } from '../logger.ts';
+import { destinationsSchema, tokensSchema } from '../policy/config.ts';
+import { port } from '../quantity.ts';
+import { clientLimitSchema, quotaSchema, redisSchema } from '../quota/config.ts';
+import { adminSchema, limitsSchema, listenSchema, publicUrlSchema, trustedProxiesSchema } from '../server/config.ts';
+import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 
 /** Every key there is: the rooms' schemas, put together. */
 export const configSchema = z.strictObject({

@@ -1,7 +1,7 @@
 /**
  * What is wrong with a configuration, told as one list, in the order in which an operator would mend it.
  */
-import { type Key, readText } from './config-keys.ts';
+import { type Key, readText } from './keys.ts';
 
 /** Where a value stands: the text that names the place, and its rank among all places. */
 export type Place = { text: string; source: 'file' | 'environment' | 'flag' | 'nowhere'; order: number };

@@ -1,8 +1,8 @@
 /**
  * Where values come from besides the file: variables of the environment, and `--set path=value` flags.
  */
-import { type Key, nearest, readText, sectionsOf } from './config-keys.ts';
-import { type Place, type Problem, type Setting, showName } from './config-problems.ts';
+import { type Key, nearest, readText, sectionsOf } from './keys.ts';
+import { type Place, type Problem, type Setting, showName } from './problems.ts';
 
 /** What a source holds: values of known keys, and what is wrong with the rest. */
 export type Source = { settings: Setting[]; problems: Problem[] };

@@ -3,9 +3,9 @@
  */
 import { readFile } from 'node:fs/promises';
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
-import { type Key, sectionsOf } from './config-keys.ts';
-import { type Place, type Problem, showName } from './config-problems.ts';
-import { type Source, unknownKey } from './config-sources.ts';
+import { type Key, sectionsOf } from './keys.ts';
+import { type Place, type Problem, showName } from './problems.ts';
+import { type Source, unknownKey } from './sources.ts';
 
 /** What the file holds; `broken` when it could not be read to its end, so that nothing can be missed in it. */
 export type FileSource = Source & { broken: boolean };

@@ -2,9 +2,9 @@
  * What no single key can tell: values that clash with each other, and values that do not do what they seem to.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { type Key, valueAt } from './config-keys.ts';
-import { NOWHERE, type Place, type Problem } from './config-problems.ts';
-import type { Config } from './config-schema.ts';
+import { type Key, valueAt } from './keys.ts';
+import { NOWHERE, type Place, type Problem } from './problems.ts';
+import type { Config } from './schema.ts';
 
 /** Keys that later versions fulfil, and what follows from them today. */
 const NOT_YET: Record<string, string> = {
