@@ -45,7 +45,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const spool = opening.use(await createSpool(config.spool));
   const slots = opening.use(createLocalSlots(config.quota, clock));
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
-  const send = stack(withRetry({ budgetMs: 20_000, ...config.retry }, clock), withQuota(slots, clock))(proxy.send);
+  const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
 
   const app = createApp({
     clock,

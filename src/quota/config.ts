@@ -5,7 +5,7 @@ import { milliseconds, whole } from '../quantity.ts';
 export const quotaSchema = z.strictObject({
   perSecond: whole(1, 10_000)
     .default(30)
-    .describe('How many uploads, downloads and thumbnails (each kind by itself) may go to Easemob in one window.'),
+    .describe('How many uploads, downloads and thumbnails, counted together, may go to Easemob in one window.'),
   windowMs: milliseconds().default(1000).describe('The length of that window; Easemob counts by the second.'),
   marginMs: milliseconds(0)
     .default(35)

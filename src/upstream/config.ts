@@ -21,7 +21,9 @@ export const upstreamSchema = z
     idleTimeoutMs: milliseconds()
       .default(30_000)
       .describe('How long a body may stand still on its way to or from the upstream.'),
-    maxSockets: whole(1, 10_000).default(64).describe('How many connections to the upstream may be open at once.'),
+    maxSockets: whole(1, 10_000)
+      .default(64)
+      .describe('How many connections to the upstream may be open at once, for downloads and for uploads each.'),
     keepAliveMs: milliseconds()
       .default(4000)
       .describe("How long an idle upstream connection is kept; must stay below the upstream's own idle time."),
@@ -61,6 +63,7 @@ export const retrySchema = z.strictObject({
   attempts: whole(1, 20)
     .default(5)
     .describe('How often a request is sent at most, the first time included; 1: never again.'),
+  budgetMs: milliseconds(0).default(20_000).describe('How long after the first attempt a further one may begin.'),
   maxRetryAfterMs: milliseconds(0)
     .default(5000)
     .describe('The longest Retry-After of the upstream that is waited out; a longer one is handed to the client.'),

@@ -1,10 +1,8 @@
 import type { Clock } from '../clock.ts';
+import type { RetryConfig } from './config.ts';
 import type { Layer, OutboundRequest, Outcome } from './send.ts';
 import { isThrottled, mayRetry } from './retry-table.ts';
 import { readRetryAfterMs } from './retry-after.ts';
-
-/** How often and how long one request is tried: attempts in all, ms in which a new one may begin, longest pause obeyed. */
-export type RetryConfig = { attempts: number; budgetMs: number; maxRetryAfterMs: number };
 
 /** The first pause after a failure that names no time to come back; it doubles, and chance takes up to half of it away. */
 const FIRST_PAUSE_MS = 100;
