@@ -25,7 +25,8 @@ export function fail(
   exchange: Exchange,
   deps: { clock: Clock; discard: DiscardLimits },
 ): void {
-  if (res.destroyed || res.writableEnded) return;
+  if (res.destroyed || res.writableFinished) return;
+  // Also when it was ended: its last bytes may wait for a client that does not read.
   if (res.headersSent) {
     res.destroy();
     return;

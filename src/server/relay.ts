@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
-import { GatewayError } from '../errors.ts';
+import { type ErrorCode, GatewayError } from '../errors.ts';
 
 /** Bounds of a body that streams through: its bytes, and the ms in which at least one byte must move. */
 export type RelayLimits = { maxBytes: number; idleMs: number };
@@ -8,7 +8,7 @@ export type RelayLimits = { maxBytes: number; idleMs: number };
 /**
  * Streams an answer's body to the client at the client's pace, and ends the response when the body was whole.
  * Rejects with a GatewayError when the upstream broke off, sent too much, or when either side stood still; the response
- * is then not ended.
+ * is then not ended. A body that comes in one piece is not begun before it is whole.
  */
 export function relay(
   body: IncomingMessage,
@@ -19,47 +19,60 @@ export function relay(
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let total = 0;
-  const stop = (error?: GatewayError) => {
+  // The last piece waits for the end of the message, which tells whether the length was true: with the last byte in
+  // its hands, a client takes the file for whole, whatever becomes of the connection.
+  let held: Buffer | undefined;
+  let cancelIdle = () => {};
+
+  const stop = () => {
     cancelIdle();
     res.off('drain', onDrain);
     res.off('close', onClose);
-    if (!error) return resolve();
+    res.off('finish', onFinish);
+    body.off('data', onData);
+  };
+  const breakOff = (code: ErrorCode, reason: string, cause?: Error) => {
+    stop();
     body.destroy();
-    reject(error);
+    reject(new GatewayError(code, { reason, cause }));
   };
   const moved = () => {
     cancelIdle();
     cancelIdle = clock.after(idleMs, () => {
-      const whose = res.writableNeedDrain ? 'REQUEST_TOO_SLOW' : 'UPSTREAM_TIMEOUT';
-      stop(new GatewayError(whose, { reason: `no byte of the answer moved for ${idleMs} ms` }));
+      const whose = res.writableNeedDrain || body.readableEnded ? 'REQUEST_TOO_SLOW' : 'UPSTREAM_TIMEOUT';
+      breakOff(whose, `no byte of the answer moved for ${idleMs} ms`);
     });
   };
-  let cancelIdle: () => void = () => {};
+  const onData = (chunk: Buffer) => {
+    moved();
+    total += chunk.length;
+    if (total > maxBytes) return breakOff('UPSTREAM_TOO_LARGE', `more than ${maxBytes} bytes`);
+    const ready = held;
+    held = chunk;
+    if (ready === undefined) return;
+    count(ready.length);
+    if (!res.write(ready)) body.pause();
+  };
   const onDrain = () => {
     moved();
     body.resume();
   };
-  const onClose = () => stop(new GatewayError('CLIENT_GONE', { reason: 'left during the answer' }));
-  res.on('drain', onDrain);
-  res.once('close', onClose);
-  body.on('data', (chunk: Buffer) => {
-    moved();
-    total += chunk.length;
-    if (total > maxBytes)
-      return stop(new GatewayError('UPSTREAM_TOO_LARGE', { reason: `more than ${maxBytes} bytes` }));
-    count(chunk.length);
-    if (!res.write(chunk)) body.pause();
-  });
+  const onFinish = () => {
+    stop();
+    resolve();
+  };
+  const onClose = () => breakOff('CLIENT_GONE', 'left during the answer');
+
+  res.on('drain', onDrain).on('finish', onFinish).on('close', onClose);
+  body.on('data', onData);
+  // The last bytes may still be on their way to a slow client: the idle timer goes on until they are out.
   body.once('end', () => {
-    // The last bytes may still be on their way to a slow client: the idle timer goes on until they are out.
-    res.off('close', onClose);
-    res.once('finish', () => stop());
-    res.once('close', () => (res.writableFinished ? stop() : onClose()));
-    res.end();
+    count(held?.length ?? 0);
+    res.end(held);
   });
-  body.once('error', (cause) => stop(new GatewayError('UPSTREAM_BROKEN', { reason: 'the answer broke off', cause })));
+  body.once('error', (cause) => breakOff('UPSTREAM_BROKEN', 'the answer broke off', cause));
   body.once('close', () => {
-    if (!body.complete) stop(new GatewayError('UPSTREAM_BROKEN', { reason: 'the answer broke off' }));
+    if (!body.complete) breakOff('UPSTREAM_BROKEN', 'the answer broke off');
   });
   moved();
   return promise;

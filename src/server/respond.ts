@@ -30,7 +30,7 @@ export async function respond(
     case 'failure':
       throw errorOfFailure(outcome, exchange);
     case 'refusal':
-      return passRefusal(outcome, res, exchange, deps.clock);
+      return passRefusal(outcome, req, res, exchange, deps.clock);
     case 'answer':
       return passAnswer(outcome, req, res, exchange, deps);
   }
@@ -60,6 +60,7 @@ const OWN_WORDS: Partial<Record<number, ErrorCode>> = {
 
 function passRefusal(
   outcome: Extract<Outcome, { kind: 'refusal' }>,
+  req: IncomingMessage,
   res: ServerResponse,
   exchange: Exchange,
   clock: Clock,
@@ -73,11 +74,14 @@ function passRefusal(
     throw new GatewayError('UPSTREAM_REFUSED', { status: outcome.status, retryAfterMs });
   }
   res.statusCode = outcome.status;
+  const range = outcome.headers['content-range'];
+  // What a 416 is there to tell: how long the file is (RFC 9110 section 15.5.17).
+  if (outcome.status === 416 && range !== undefined) res.setHeader('Content-Range', range);
   res.setHeader('Content-Type', 'application/json');
   res.setHeader('Content-Length', outcome.body.length);
   res.setHeader('Cache-Control', 'no-store');
   if (retryAfterMs !== undefined) res.setHeader('Retry-After', Math.ceil(retryAfterMs / 1000));
-  exchange.bytesOut = outcome.body.length;
+  if (req.method !== 'HEAD') exchange.bytesOut = outcome.body.length;
   res.end(outcome.body);
 }
 
@@ -97,19 +101,40 @@ async function passAnswer(
         : undefined;
   if (refused) {
     body.destroy();
+    release();
     throw refused;
   }
+  const fields = answerHeaders(headers);
   res.statusCode = status;
-  for (const [name, value] of Object.entries(answerHeaders(headers))) res.setHeader(name, value);
-  if (req.method === 'HEAD') {
-    body.on('error', () => {});
-    if (headers['content-length'] !== undefined && length <= SMALL_BYTES) body.resume().once('end', release);
-    else body.destroy();
-    res.end();
-    return;
+  for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
+  try {
+    if (req.method === 'HEAD') {
+      skip(body, headers['content-length'] !== undefined && length <= SMALL_BYTES ? answer.idleMs : 0, clock, release);
+      res.end();
+      return;
+    }
+    await relay(body, res, answer, clock, (bytes) => {
+      exchange.bytesOut += bytes;
+    });
+    release();
+  } catch (thrown) {
+    // If nothing has been sent yet, an error takes the answer's place, and these fields would speak of the wrong body.
+    if (!res.headersSent) {
+      for (const name of Object.keys(fields)) res.removeHeader(name);
+      res.sendDate = true;
+    }
+    throw thrown;
   }
-  await relay(body, res, answer, clock, (bytes) => {
-    exchange.bytesOut += bytes;
-  });
-  release();
+}
+
+/** Throws a body away: by reading it when that takes no longer than `withinMs`, so that its connection can be kept. */
+function skip(body: IncomingMessage, withinMs: number, clock: Clock, release: () => void): void {
+  const cancel = clock.after(withinMs, () => body.destroy());
+  body
+    .on('error', () => {})
+    .once('close', () => {
+      cancel();
+      release();
+    });
+  body.resume();
 }

@@ -12,8 +12,8 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../clock.ts';
 import type { OutboundRequest, Sent } from './send.ts';
 
-/** How long each part of one try may take, in ms. */
-export type AttemptTimeouts = { connectTimeoutMs: number; answerTimeoutMs: number };
+/** How long each part of one try may take, and how long its body may stand still on the way out, in ms. */
+export type AttemptTimeouts = { connectTimeoutMs: number; answerTimeoutMs: number; idleTimeoutMs: number };
 
 /** A try's end: the upstream's answer with its body unread, or what kept it from coming. */
 export type AttemptResult =
@@ -36,6 +36,7 @@ export class Attempt extends EventEmitter {
   readonly #onAbort = () => this.fail(new Error('the client has gone'));
 
   #engine: ClientRequest | undefined;
+  #answer: IncomingMessage | undefined;
   #connected = false;
   #timedOut = false;
   #settled = false;
@@ -54,10 +55,15 @@ export class Attempt extends EventEmitter {
     body.on('error', (error) => this.fail(error));
     signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#expect(timeouts.connectTimeoutMs);
+    if (signal.aborted) this.#onAbort();
   }
 
   /** The engine's request has a socket; nothing of the policy hangs on this, since an `Expect` would suppress it. */
   started(engine: ClientRequest): void {
+    if (this.destroyed) {
+      engine.destroy();
+      return;
+    }
     this.#engine = engine;
     const socket = engine.socket;
     const connected = () => {
@@ -68,6 +74,10 @@ export class Attempt extends EventEmitter {
     else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', connected);
     // The clock for the answer starts when the last byte is out, or else a slow uplink would look like a slow upstream.
     engine.once('finish', () => this.#expectAnswer());
+    // An answer that switches protocols ends the connection without any other event.
+    engine.once('close', () => {
+      if (!this.#settled) this.fail(new Error('the connection closed without an answer'));
+    });
   }
 
   /** The upstream has answered; from here on its body is the caller's. */
@@ -76,12 +86,17 @@ export class Attempt extends EventEmitter {
       answer.destroy();
       return;
     }
+    this.#answer = answer;
     this.#end({ ok: true, answer });
   }
 
-  /** Something went wrong; only the first such call counts, and none after an answer. */
+  /** Something went wrong; only the first such call counts, and after an answer only what disproves it. */
   fail(error: Error): void {
-    if (this.#settled) return;
+    if (this.#settled) {
+      // Bytes behind the announced end: the length was a lie, and nobody can tell what was to be in the file.
+      if (isUnreadable(error)) this.#answer?.destroy(error);
+      return;
+    }
     const sent = !this.#connected ? 'nothing' : this.#engine?.writableFinished ? 'whole' : 'part';
     this.#end({ ok: false, error, timedOut: this.#timedOut, sent, reused: this.#engine?.reusedSocket ?? false });
     this.destroy();
@@ -111,7 +126,7 @@ export class Attempt extends EventEmitter {
 
   #expectAnswer(): void {
     if (this.#settled) return;
-    this.#expect(this.#timeouts.answerTimeoutMs);
+    this.#expect(this.#engine?.writableFinished ? this.#timeouts.answerTimeoutMs : this.#timeouts.idleTimeoutMs);
   }
 
   /** Fails the try unless something moves: while a body is going out, progress on the socket is something. */
@@ -127,6 +142,9 @@ export class Attempt extends EventEmitter {
     });
   }
 }
+
+/** Whether an error is the HTTP parser's, which could make no sense of what came. */
+export const isUnreadable = (error: Error): boolean => ((error as NodeJS.ErrnoException).code ?? '').startsWith('HPE_');
 
 /** The request half of one try: what the proxy engine reads of a request, with nothing of the client's own in it. */
 export class AttemptRequest extends EventEmitter {

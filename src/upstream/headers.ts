@@ -1,8 +1,10 @@
 /**
  * Which fields go out and which come back.
  *
- * Both are lists of what is allowed, never of what is not: a field that `Connection` names, a hop-by-hop field or
- * something new cannot travel by being forgotten. Values travel as they came.
+ * Both are lists of what is allowed, never of what is not: a hop-by-hop field or something new cannot travel by being
+ * forgotten. Values travel as they came. What `Connection` says is ours, whatever the client said of its own connection:
+ * a field of the API that a client names there travels all the same, or else the upstream would store a restricted
+ * file open.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 
@@ -42,7 +44,8 @@ const ANSWER_FIELDS = [
 
 /** The fields of an upload as they go upstream. */
 export function uploadHeaders(incoming: IncomingHttpHeaders, token: string): Record<string, string> {
-  return { ...pick(incoming, UPLOAD_FIELDS), accept: '*/*', ...common(token) };
+  // An upload's connection is its own (see proxy.ts).
+  return { ...pick(incoming, UPLOAD_FIELDS), accept: '*/*', ...common(token), connection: 'close' };
 }
 
 /** The fields of a download as they go upstream: a file is always asked for as one, and never compressed. */
@@ -52,6 +55,7 @@ export function downloadHeaders(incoming: IncomingHttpHeaders, token: string): R
     accept: 'application/octet-stream',
     'accept-encoding': 'identity',
     ...common(token),
+    connection: 'keep-alive',
   };
 }
 
@@ -61,8 +65,6 @@ export const answerHeaders = (headers: IncomingHttpHeaders): Record<string, stri
 const common = (token: string) => ({
   authorization: `Bearer ${token}`,
   'user-agent': USER_AGENT,
-  // Ours to say, whatever the client said of its own connection.
-  connection: 'keep-alive',
 });
 
 function pick(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {

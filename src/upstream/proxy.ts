@@ -5,22 +5,18 @@
  * ends together. It does not own the client's response (see attempt.ts), decides nothing, and its own error page is
  * never reached. Per-attempt bodies go in through `router`, which gets this request's own copy of the options.
  */
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { Agent as HttpAgent, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
 import type { Clock } from '../clock.ts';
-import { Attempt, AttemptRequest, type AttemptResult, type AttemptTimeouts } from './attempt.ts';
+import { GatewayError } from '../errors.ts';
+import { Attempt, AttemptRequest, type AttemptResult, type AttemptTimeouts, isUnreadable } from './attempt.ts';
 import { readRefusal } from './refusal.ts';
 import type { OutboundRequest, Outcome, Send } from './send.ts';
 
-/** What the proxy needs to know: the upstream's origin, its time limits in ms, and how many connections it may hold. */
-export type ProxyConfig = AttemptTimeouts & {
-  url: string;
-  maxSockets: number;
-  keepAliveMs: number;
-  idleTimeoutMs: number;
-};
+/** What the proxy needs to know: the upstream's origin, its time limits in ms, and how many connections downloads and uploads may each hold. */
+export type ProxyConfig = AttemptTimeouts & { url: string; maxSockets: number; keepAliveMs: number };
 
 /** The way to one upstream; disposing closes its kept-alive connections. */
 export type UpstreamProxy = Disposable & { send: Send };
@@ -28,52 +24,64 @@ export type UpstreamProxy = Disposable & { send: Send };
 /** Opens the way to an upstream origin. */
 export function createUpstreamProxy(config: ProxyConfig, clock: Clock): UpstreamProxy {
   const target = new URL(config.url);
-  const Agent = target.protocol === 'https:' ? HttpsAgent : HttpAgent;
-  // Idle sockets must go before the upstream closes them, or the next request meets a reset.
-  const agent = new Agent({
-    keepAlive: true,
-    maxSockets: config.maxSockets,
-    maxFreeSockets: config.maxSockets,
-    timeout: config.keepAliveMs,
-    scheduling: 'lifo',
-  });
-  const forward = createProxyMiddleware(engineOptions(target, agent));
+  const agents = createAgents(target, config);
+  const forward = createProxyMiddleware(engineOptions(target, agents));
 
   const send: Send = async (request) => {
     const startedAt = clock.monotonic();
     request.trail.attempts += 1;
     const body = request.body?.open() ?? Readable.from([]);
     const attempt = new Attempt(body, config, clock, request.signal);
-    if (request.signal.aborted) attempt.fail(new Error('the client has gone'));
     // The engine reads only what AttemptRequest and Attempt offer; its types ask for the whole of node:http.
     const attemptRequest = new AttemptRequest(request, target.host) as unknown as IncomingMessage;
-    forward(attemptRequest, attempt as unknown as ServerResponse).catch((error: unknown) =>
-      attempt.fail(asError(error)),
-    );
+    if (!attempt.destroyed) {
+      forward(attemptRequest, attempt as unknown as ServerResponse).catch((error: unknown) =>
+        attempt.fail(asError(error)),
+      );
+    }
     const outcome = await readOutcome(request, attempt, await attempt.outcome, config.idleTimeoutMs, clock);
     request.trail.upstreamMs += clock.monotonic() - startedAt;
     return outcome;
   };
-  return { send, [Symbol.dispose]: () => agent.destroy() };
+  return {
+    send,
+    [Symbol.dispose]() {
+      agents.downloads.destroy();
+      agents.uploads.destroy();
+    },
+  };
 }
 
-function engineOptions(target: URL, agent: HttpAgent): Options {
+type Agents = { downloads: HttpAgent; uploads: HttpAgent };
+
+/**
+ * Downloads share connections that are kept; each upload has one of its own. For when a kept connection breaks under
+ * an upload, nobody can tell whether the upstream had just closed it for its idleness, or has taken the file and lost
+ * the answer: to send it again might store it twice, and not to would fail uploads for nothing.
+ */
+function createAgents({ protocol }: URL, { maxSockets, keepAliveMs }: ProxyConfig): Agents {
+  const Agent = protocol === 'https:' ? HttpsAgent : HttpAgent;
+  const kept = { keepAlive: true, maxFreeSockets: maxSockets, timeout: keepAliveMs, scheduling: 'lifo' } as const;
+  return { downloads: new Agent({ ...kept, maxSockets }), uploads: new Agent({ keepAlive: false, maxSockets }) };
+}
+
+function engineOptions(target: URL, { downloads, uploads }: Agents): Options {
   const attemptOf = (response: unknown) => response as Attempt;
   return {
     target,
-    agent,
     selfHandleResponse: true,
     // Its default plugins build a log line and a URL for every answer, and an error page that shows the URL.
     ejectPlugins: true,
     pathFilter: () => true,
-    router: (_request, response, options) => {
-      (options as { buffer?: Readable }).buffer = attemptOf(response).body;
+    router: ({ method }, response, options) => {
+      const agent = method === 'GET' ? downloads : uploads;
+      Object.assign(options, { buffer: attemptOf(response).body, agent });
       return target;
     },
     plugins: [
       (engine) => {
-        engine.on('proxyReq', (request, _incoming, response) => attemptOf(response).started(request as ClientRequest));
-        engine.on('proxyRes', (answer, _incoming, response) => attemptOf(response).answered(answer as IncomingMessage));
+        engine.on('proxyReq', (request, _incoming, response) => attemptOf(response).started(request));
+        engine.on('proxyRes', (answer, _incoming, response) => attemptOf(response).answered(answer));
         // Both may come more than once, and after an answer; the attempt takes the first that matters.
         engine.on('error', (error, _incoming, response) => attemptOf(response).fail(error));
         engine.on('econnreset', (error, _incoming, response) => attemptOf(response).fail(error));
@@ -92,23 +100,24 @@ async function readOutcome(
   if (!result.ok) return failureOf(result);
   const { answer } = result;
   const status = answer.statusCode ?? 0;
+  // Beyond what HTTP defines: nobody would know what to make of it.
+  if (status >= 600) {
+    attempt.destroy();
+    const error = new Error(`the upstream answered with the status ${status}`);
+    return { kind: 'failure', cause: 'broken', sent: 'whole', reused: false, error };
+  }
   if (status < 400) {
     return { kind: 'answer', status, headers: answer.headers, body: answer, release: () => attempt.release() };
   }
-  const refusal = await readRefusal(answer, { idleMs, clock, signal: request.signal });
+  const refusal = await readRefusal(answer, { withinMs: idleMs, clock, signal: request.signal });
   attempt.release();
   return { kind: 'refusal', status, headers: answer.headers, ...refusal };
 }
 
 function failureOf({ error, timedOut, sent, reused }: Extract<AttemptResult, { ok: false }>): Outcome {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  const cause = timedOut
-    ? 'timeout'
-    : sent === 'nothing'
-      ? 'unreachable'
-      : code.startsWith('HPE_')
-        ? 'broken'
-        : 'reset';
+  // Our own: the spool could not give the body back.
+  if (error instanceof GatewayError) throw error;
+  const cause = timedOut ? 'timeout' : sent === 'nothing' ? 'unreachable' : isUnreadable(error) ? 'broken' : 'reset';
   return { kind: 'failure', cause, sent, reused, error };
 }
 

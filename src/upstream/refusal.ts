@@ -7,20 +7,18 @@ const MAX_BYTES = 64 * 1024;
 /** A refusal's body, empty when it was not JSON, too long or broken off; `error` is its `error` word. */
 export type Refusal = { body: Buffer; error: string | undefined };
 
-/** Reads the body of an answer with a status from 400 on; never rejects, and never waits longer than `idleMs` for a byte. */
+/** Reads the body of an answer with a status from 400 on; never rejects, and never takes longer than `withinMs`. */
 export async function readRefusal(
   answer: IncomingMessage,
-  { idleMs, clock, signal }: { idleMs: number; clock: Clock; signal: AbortSignal },
+  { withinMs, clock, signal }: { withinMs: number; clock: Clock; signal: AbortSignal },
 ): Promise<Refusal> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const stop = () => answer.destroy();
-  let cancel = clock.after(idleMs, stop);
+  const cancel = clock.after(withinMs, stop);
   signal.addEventListener('abort', stop, { once: true });
   try {
     for await (const chunk of answer as AsyncIterable<Buffer>) {
-      cancel();
-      cancel = clock.after(idleMs, stop);
       bytes += chunk.length;
       if (bytes > MAX_BYTES) return nothing;
       chunks.push(chunk);

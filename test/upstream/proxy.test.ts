@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
+import { GatewayError } from '../../src/errors.ts';
 import { createUpstreamProxy } from '../../src/upstream/proxy.ts';
 import type { OutboundRequest, Outcome } from '../../src/upstream/send.ts';
 import type { SpooledBody } from '../../src/upstream/spooled-body.ts';
@@ -158,26 +159,61 @@ describe('one attempt', () => {
   it('is not made at all for a client that has already gone', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
     expect(await send(request({ signal: AbortSignal.abort() }))).toMatchObject({ kind: 'failure', sent: 'nothing' });
-    expect(upstream.requests).toHaveLength(0);
+    await read(await send(request()));
+    expect([upstream.requests.length, upstream.connections]).toEqual([1, 1]);
   });
 
-  it('survives a body that breaks while it is sent', async () => {
+  it('does not blame the upstream for a body that breaks while it is sent', async () => {
     const { send } = await start(({ socket }) => void socket.write(OK));
     const body: SpooledBody = {
       bytes: 10,
       open: () =>
         new Readable({
           read() {
-            this.destroy(new Error('the disk is on fire'));
+            this.destroy(new GatewayError('SPOOL_FULL', { reason: 'the disk is on fire' }));
           },
         }),
       release: async () => {},
     };
-    const outcome = await send(request({ method: 'POST', body }));
-    expect(outcome).toMatchObject({
-      kind: 'failure',
-      error: expect.objectContaining({ message: 'the disk is on fire' }),
+    await expect(send(request({ method: 'POST', body }))).rejects.toMatchObject({ code: 'SPOOL_FULL' });
+  });
+
+  it('sends every upload on a connection of its own, which no idleness can have made stale', async () => {
+    const { send, upstream } = await start(({ socket }) => void socket.write(OK));
+    const body = bodyOf(Buffer.from('a body'));
+    for (const _ of [1, 2, 3]) await read(await send(request({ method: 'POST', body })));
+    expect(upstream.connections).toBe(3);
+  });
+
+  it('fails when the upstream switches protocols, without waiting for an answer', async () => {
+    const switching = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n';
+    const { send } = await start(({ socket }) => void socket.write(switching), createFakeClock());
+    expect(await send(request())).toMatchObject({ kind: 'failure' });
+  });
+
+  it('tells that the answer was broken when its status is none that HTTP knows', async () => {
+    const { send } = await start(({ socket }) => void socket.write('HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n'));
+    expect(await send(request())).toMatchObject({ kind: 'failure', cause: 'broken' });
+  });
+
+  it('does not end the body of an answer behind which more bytes came', async () => {
+    const { send } = await start(({ socket }) => void socket.write(`${OK}ay, and more`));
+    await expect(send(request()).then(read)).rejects.toThrow(/parse error/i);
+  });
+
+  // An upstream, or somebody on the way, puts a second answer behind the one that was asked for: on a kept connection
+  // it would become the answer to the next request, which may be another client's.
+  it('never takes an answer that nobody asked for as the answer to the next request', async () => {
+    const { promise: sent, resolve } = Promise.withResolvers<void>();
+    const { send, upstream } = await start(({ socket }, count) => {
+      socket.write(OK);
+      if (count === 1)
+        setImmediate(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil', () => resolve()));
     });
+    await read(await send(request()));
+    await sent;
+    for (const _ of [1, 2]) expect(await read(await send(request()))).toBe('ok');
+    expect(upstream.requests).toHaveLength(3);
   });
 
   it('leaves no listener and no connection behind, however often it fails', async () => {

@@ -12,9 +12,14 @@ const refusal = (status: number, retryAfter?: string): Outcome => ({
   error: undefined,
 });
 const done = { kind: 'answer', status: 200 } as Outcome;
-const stale: Outcome = { kind: 'failure', cause: 'reset', sent: 'part', reused: true, error: new Error('reset') };
+const stale: Outcome = { kind: 'failure', cause: 'reset', sent: 'whole', reused: true, error: new Error('reset') };
 
-function run(outcomes: Outcome[], more: Partial<typeof CONFIG> = {}, signal = new AbortController().signal) {
+function run(
+  outcomes: Outcome[],
+  more: Partial<typeof CONFIG> = {},
+  signal = new AbortController().signal,
+  method: OutboundRequest['method'] = 'POST',
+) {
   const clock = createFakeClock(0);
   const attempts: number[] = [];
   // No chance: a pause is always the longest it may be.
@@ -26,7 +31,7 @@ function run(outcomes: Outcome[], more: Partial<typeof CONFIG> = {}, signal = ne
     attempts.push(clock.monotonic());
     return outcomes[attempts.length - 1] ?? done;
   });
-  const request = { method: 'POST', signal } as OutboundRequest;
+  const request = { method, signal } as OutboundRequest;
   return { clock, attempts, outcome: send(request) };
 }
 
@@ -58,7 +63,7 @@ describe('the retry layer', () => {
   });
 
   it('does not wait after a stale connection', async () => {
-    const { clock, attempts, outcome } = run([stale]);
+    const { clock, attempts, outcome } = run([stale], {}, undefined, 'GET');
     await clock.advance(0);
     await outcome;
     expect(attempts).toEqual([0, 0]);
