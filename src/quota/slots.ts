@@ -1,10 +1,93 @@
+/**
+ * Slots to those who wait, in a fair order.
+ *
+ * 1. Whoever asks for a slot is told at once if it would wait too long; else it stands in the fair queue.
+ * 2. A few slots are reserved ahead: as many as wait here, up to this replica's part of what all may hold.
+ * 3. A due slot goes to whoever is next *then*: a client that left has cost nothing. What nobody needs is given back.
+ * 4. A slot that was used late is amended; one that is far too late is dropped.
+ * Slots for different apps or interfaces are reserved apart only where these have allowances of their own.
+ */
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import type { Place } from './fair-queue.ts';
+import type { Ledger, Scopes } from './ledger.ts';
+import { Line, type LineOptions, queueFull, type SlotInUse, type SlotRequest } from './line.ts';
+
 /** Leave to make upstream attempts, each at its time. */
-export type Slots = Disposable & {
+export type Slots = AsyncDisposable & {
   /**
    * Waits for a slot. Rejects with a GatewayError: QUEUE_FULL at once when the wait would be too long or the queue is
-   * full (with `retryAfterMs`), CLIENT_GONE when the signal aborts, DRAINING when disposed.
+   * full, and when the wait has become too long after all (with `retryAfterMs`); CLIENT_GONE when the signal aborts;
+   * DRAINING when disposed.
    */
-  acquire(signal: AbortSignal): Promise<void>;
+  acquire(request: SlotRequest): Promise<SlotInUse>;
   /** Requests that wait now. */
   readonly waiting: number;
 };
+
+/** Bounds of the queue, its fairness, and the scopes that a request for an app and an interface counts for. */
+export type SlotsOptions = LineOptions & {
+  maxQueued: number;
+  maxQueuedPerClient: number;
+  maxQueuedBytes: number;
+  scopesOf: (place: Pick<Place, 'app' | 'priority'>) => Scopes;
+};
+
+/** Opens the queue in front of an account of slots. */
+export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock): Slots {
+  const lines = new Map<string, Line>();
+  let waitingBytes = 0;
+  let isClosed = false;
+
+  const lineOf = (place: Place): Line => {
+    const scopes = options.scopesOf(place);
+    const key = JSON.stringify(scopes);
+    const known = lines.get(key);
+    if (known) return known;
+    const line = new Line(scopes, options, ledger, clock, () => {
+      if (line.isIdle) lines.delete(key);
+    });
+    lines.set(key, line);
+    return line;
+  };
+  const waiting = () => [...lines.values()].reduce((sum, line) => sum + line.queue.size, 0);
+
+  const refusalOf = (request: SlotRequest, line: Line): GatewayError | undefined => {
+    if (isClosed) return new GatewayError('DRAINING', { retryAfterMs: 1000 });
+    if (request.signal.aborted) return new GatewayError('CLIENT_GONE');
+    if (request.isRetry) return undefined;
+    const waitMs = line.expectedWaitMs(request);
+    if (waitMs > request.maxWaitMs)
+      return queueFull(waitMs - request.maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`);
+    if (waiting() >= options.maxQueued) return queueFull(waitMs, `${options.maxQueued} wait`);
+    if (line.queue.waitingOf(request) >= options.maxQueuedPerClient) {
+      return queueFull(waitMs, `${options.maxQueuedPerClient} of this client wait`);
+    }
+    if (waitingBytes + request.bytes > options.maxQueuedBytes) return queueFull(waitMs, `${waitingBytes} bytes wait`);
+    return undefined;
+  };
+
+  const acquire = async (request: SlotRequest): Promise<SlotInUse> => {
+    const line = lineOf(request);
+    const refusal = refusalOf(request, line);
+    if (refusal) throw refusal;
+    waitingBytes += request.bytes;
+    try {
+      return await line.wait(request);
+    } finally {
+      waitingBytes -= request.bytes;
+    }
+  };
+
+  return {
+    acquire,
+    get waiting() {
+      return waiting();
+    },
+    async [Symbol.asyncDispose]() {
+      isClosed = true;
+      for (const line of lines.values()) line.close();
+      await ledger[Symbol.asyncDispose]();
+    },
+  };
+}

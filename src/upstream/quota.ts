@@ -1,13 +1,24 @@
 import type { Clock } from '../clock.ts';
 import type { Slots } from '../quota/slots.ts';
+import { isThrottled } from './retry-table.ts';
 import type { Layer } from './send.ts';
 
-/** Lets each attempt wait for its slot; no slot is held while a request backs off. */
+/** Lets each attempt wait for its slot, and tells the quota how the upstream took it; one that was refused stands first. */
 export function withQuota(slots: Slots, clock: Clock): Layer {
   return (next) => async (request) => {
+    const { turn, trail, signal, body } = request;
     const askedAt = clock.monotonic();
-    await slots.acquire(request.signal);
-    request.trail.queuedMs += clock.monotonic() - askedAt;
-    return next(request);
+    const slot = await slots.acquire({
+      ...turn,
+      bytes: body?.bytes ?? 0,
+      maxWaitMs: Math.max(0, turn.giveUpAt - askedAt),
+      isRetry: trail.attempts > 0,
+      signal,
+    });
+    trail.queuedMs += clock.monotonic() - askedAt;
+    const outcome = await next(request);
+    if (isThrottled(outcome)) slot.refused();
+    else if (outcome.kind !== 'failure') slot.accepted();
+    return outcome;
   };
 }

@@ -1,0 +1,66 @@
+/**
+ * What refusals of the upstream teach: to go evenly, to pause, to probe.
+ *
+ * A refusal while fewer slots than the allowance were used in its window says that the upstream counts more strictly
+ * than it promises (a small burst, or strangers on the same address): slots are handed out evenly for a while, longer
+ * each time. Refusals in a cluster say that it is away: a pause, longer each time, and then single probes until one is
+ * accepted. `lua/refused.lua` does the same for all replicas of an egress.
+ */
+
+/** The numbers of caution, in ms where they are times. */
+export const CAUTION = {
+  /** As many refusals within `clusterMs` are a cluster. */
+  cluster: 8,
+  clusterMs: 1500,
+  firstPauseMs: 500,
+  longestPauseMs: 8000,
+  /** Between two probes. */
+  probeMs: 250,
+  firstSmoothMs: 30_000,
+  longestSmoothMs: 600_000,
+  /** A refusal of a slot up to this part of the allowance is a surprise; above, jitter may have pushed it in. */
+  surprise: 0.9,
+} as const;
+
+/** What has been learnt so far; times on the clock of whoever keeps it. */
+export type Caution = {
+  pausedUntil: number;
+  pauseMs: number;
+  isProbing: boolean;
+  smoothUntil: number;
+  smoothMs: number;
+  refusals: number[];
+};
+
+/** Nothing learnt yet. */
+export const noCaution = (): Caution => ({
+  pausedUntil: 0,
+  pauseMs: 0,
+  isProbing: false,
+  smoothUntil: 0,
+  smoothMs: 0,
+  refusals: [],
+});
+
+/** Learns from a refusal at `now`, of the slot that was the `rank`-th of `slots` in its window. */
+export function learnRefusal(caution: Caution, now: number, rank: number, slots: number): void {
+  caution.refusals = [...caution.refusals.filter((at) => at > now - CAUTION.clusterMs), now];
+  // One that was on its way before the pause began tells nothing new.
+  if (now < caution.pausedUntil) return;
+  if (caution.isProbing || caution.refusals.length >= CAUTION.cluster) {
+    caution.pauseMs = Math.min(Math.max(caution.pauseMs * 2, CAUTION.firstPauseMs), CAUTION.longestPauseMs);
+    caution.pausedUntil = now + caution.pauseMs;
+    caution.isProbing = true;
+    caution.refusals = [];
+  } else if (rank <= slots * CAUTION.surprise && now >= caution.smoothUntil) {
+    caution.smoothMs = Math.min(Math.max(caution.smoothMs * 2, CAUTION.firstSmoothMs), CAUTION.longestSmoothMs);
+    caution.smoothUntil = now + caution.smoothMs;
+  }
+}
+
+/** Learns that the upstream has accepted an attempt: a probe that went well ends the probing. */
+export function learnAcceptance(caution: Caution, now: number): void {
+  if (now < caution.pausedUntil) return;
+  caution.isProbing = false;
+  caution.pauseMs = 0;
+}

@@ -1,0 +1,47 @@
+/** Who keeps account of slots: one process for itself, or Redis for all replicas of an egress. */
+
+/** Leave to make one upstream attempt at `at`, in ms of this process's monotonic clock. */
+export type Slot = { id: string; at: number };
+
+/** What is asked for: how many slots, for which scopes, and how many clients wait here. */
+export type Ask = { count: number; scopes: Scopes; activeClients: number; accepted: boolean };
+
+/** The name of an allowance: `egress`, `egress:upload`…, or `app:org/app`. */
+export type ScopeName = string;
+
+/** The allowances that a slot counts for; the first is that of the egress, and sets the pace. */
+export type Scopes = readonly [ScopeName, ...ScopeName[]];
+
+/** What an ask brings: slots in order of time (fewer than asked for only while paused), and what to know of the others. */
+export type Grant = {
+  slots: Slot[];
+  /** When to ask again, where `slots` is empty: ms of the monotonic clock. */
+  askAgainAt: number | undefined;
+  /** This replica's part of all clients that wait, above 0 and up to 1. */
+  share: number;
+  /** The mean time between slots of the whole egress, in ms. */
+  paceMs: number;
+};
+
+/** An account of slots; all its promises resolve, whatever happens behind them. */
+export type Ledger = AsyncDisposable & {
+  reserve(ask: Ask): Promise<Grant>;
+  /** Gives slots back that nobody needs, for others to use. */
+  giveBack(slots: readonly Slot[], scopes: Scopes): void;
+  /** Tells when a slot was really used, where that was noticeably later than its time. */
+  amend(slot: Slot, usedAt: number, scopes: Scopes): void;
+  /** Tells that the upstream refused, for its rate, an attempt made on this slot. */
+  refused(slot: Slot, scopes: Scopes): void;
+};
+
+/** An allowance: `slots` in any window; the window is the upstream's, widened by the margin for jitter. */
+export type Allowance = { slots: number; windowMs: number };
+
+/** How slots follow each other: in bursts when the allowance is free (`auto`, then paced), always evenly, or never paced. */
+export type Pacing = 'auto' | 'smooth' | 'burst';
+
+/** How the allowance of a scope is looked up by its name. */
+export type Allowances = (scope: ScopeName) => Allowance;
+
+/** While the allowance is used up, slots come a little faster than the mean: a late one does not push all others back. */
+export const CATCH_UP = 0.9;

@@ -1,0 +1,150 @@
+/**
+ * The account of slots that all replicas of an egress share: the Lua scripts, and the clocks on both sides.
+ *
+ * Redis's clock is the only one: slots are times on it. This process knows its own monotonic clock and the offset
+ * between the two, which it takes from the exchange with the shortest round trip: the time of a reply that came late
+ * would make every slot late by as much.
+ */
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../clock.ts';
+import { CAUTION } from './caution.ts';
+import { type Allowances, type Ask, CATCH_UP, type Grant, type Pacing, type Scopes, type Slot } from './ledger.ts';
+import { COMMAND_TIMEOUT_MS, type RedisConnection } from './redis-connection.ts';
+
+/** Which account, who asks, and by which rule. */
+export type RedisLedgerOptions = {
+  allowances: Allowances;
+  pacing: Pacing;
+  /** The source address that replicas share, by a name of the operator's. */
+  egress: string;
+  keyPrefix: string;
+  /** Unique among all replicas that ever were. */
+  replica: string;
+  /** Added to Redis's clock, for tests that cannot wait. */
+  shiftMs?: () => number;
+  /** Called once each time that another replica is found to believe in a lower rate. */
+  onLowered?: () => void;
+};
+
+/** What is known of the others. */
+export type Members = { members: number };
+
+/** The shared account; unlike a Ledger's, its promises reject while Redis is away. */
+export type RedisLedger = {
+  /** `comesBack`: this replica has handed out slots of its own meanwhile, and all must wait until those have passed. */
+  reserve(ask: Ask, comesBack?: boolean): Promise<Grant & Members>;
+  giveBack(slots: readonly Slot[], scopes: Scopes): Promise<void>;
+  amend(slot: Slot, usedAt: number, scopes: Scopes): Promise<void>;
+  refused(slot: Slot, scopes: Scopes): Promise<void>;
+};
+
+/** The layout of the keys; a version that changes it counts by itself, and the lower number of both is the sum. */
+const LAYOUT = 'v1';
+/** A replica that is not heard of for so long is no member any more, in ms. */
+const MEMBER_MS = 3000;
+/** An account that nobody uses is forgotten after so long, in ms. */
+const KEEP_MS = 86_400_000;
+/** How long a probe of those who were away may take to find Redis again, in ms; part of the hold. */
+const RETURN_MS = 300;
+/** The offset of the clocks is measured anew after so long, in ms: they drift. */
+const OFFSET_MS = 30_000;
+/** The other clock was set when its offset differs by more than this, in ms. */
+const JUMP_MS = 1000;
+
+const script = (name: string) => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
+const RESERVE = script('reserve');
+const REFUSED = script('refused');
+
+type Scripts = {
+  chatfilesReserve(keys: number, ...args: (string | number)[]): Promise<string[]>;
+  chatfilesRefused(keys: number, ...args: (string | number)[]): Promise<string[]>;
+};
+
+/** Opens the shared account over a connection; the connection is the caller's to close. */
+export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConnection, clock: Clock): RedisLedger {
+  const { allowances, pacing, egress, keyPrefix, replica, shiftMs = () => 0, onLowered = () => {} } = options;
+  redis.defineCommand('chatfilesReserve', { lua: RESERVE });
+  redis.defineCommand('chatfilesRefused', { lua: REFUSED });
+  const scripts = redis as unknown as Scripts;
+  // One hash tag for all keys of an egress: a Cluster keeps them together, or no script could use them at once.
+  const key = (name: string) => `${keyPrefix}${LAYOUT}:{${egress}}:${name}`;
+  const scopeKey = (scope: string) => key(`slots:${scope}`);
+
+  let offset: { ms: number; roundTripMs: number; at: number } | undefined;
+  let isLowered = false;
+
+  /** Learns the offset from one exchange; false when the other clock was set since the last one. */
+  const learnOffset = (sentAt: number, receivedAt: number, theirNow: number): boolean => {
+    const roundTripMs = receivedAt - sentAt;
+    const sample = { ms: theirNow - (sentAt + receivedAt) / 2, roundTripMs, at: receivedAt };
+    const difference = offset === undefined ? 0 : Math.abs(sample.ms - offset.ms);
+    // The truth lies within half a round trip of the sample: an offset outside of that is proven wrong.
+    const isBetter = !offset || roundTripMs <= offset.roundTripMs || sample.at > offset.at + OFFSET_MS;
+    if (isBetter || difference > roundTripMs / 2) offset = sample;
+    return difference <= roundTripMs / 2 + JUMP_MS;
+  };
+
+  const reserve = async (
+    { count, scopes, activeClients, accepted }: Ask,
+    comesBack = false,
+  ): Promise<Grant & Members> => {
+    const sentAt = clock.monotonic();
+    const deadline = offset === undefined ? 0 : sentAt + offset.ms + COMMAND_TIMEOUT_MS;
+    const limits = scopes.map((scope) => allowances(scope));
+    const holdMs = Math.max(...limits.map(({ windowMs }) => windowMs)) + RETURN_MS;
+    const keys = [key('state'), key('members'), key('replicas'), ...scopes.map(scopeKey)];
+    const [theirNow = '', again = '', members = '', everybody = '', pace = '', lowered = '', ...pairs] =
+      await scripts.chatfilesReserve(
+        keys.length,
+        ...keys,
+        ...[replica, count, activeClients, deadline, holdMs, comesBack ? 1 : 0, pacing, accepted ? 1 : 0],
+        ...[MEMBER_MS, KEEP_MS, shiftMs(), CATCH_UP, CAUTION.probeMs],
+        ...limits.flatMap(({ slots, windowMs }) => [slots, windowMs]),
+      );
+    const isClockSteady = learnOffset(sentAt, clock.monotonic(), Number(theirNow));
+    if (again === 'late') throw new Error('the reservation reached Redis too late');
+    const offsetMs = offset?.ms ?? 0;
+    const slots: Slot[] = [];
+    for (let i = 0; i < pairs.length; i += 2) slots.push({ id: pairs[i] ?? '', at: Number(pairs[i + 1]) - offsetMs });
+    if (!isClockSteady) {
+      void giveBack(slots, scopes).catch(() => {});
+      throw new Error("Redis's clock was set");
+    }
+    if ((lowered === '1') !== isLowered) {
+      isLowered = !isLowered;
+      if (isLowered) onLowered();
+    }
+    return {
+      slots: slots.toSorted((a, b) => a.at - b.at),
+      askAgainAt: again === '0' ? undefined : Number(again) - offsetMs,
+      share: Math.min(1, Math.max(1, activeClients) / Math.max(1, Number(everybody))),
+      paceMs: Number(pace),
+      members: Number(members),
+    };
+  };
+
+  const giveBack = async (slots: readonly Slot[], scopes: Scopes): Promise<void> => {
+    const ids = slots.map(({ id }) => id);
+    if (ids.length > 0) await Promise.all(scopes.map((scope) => redis.zrem(scopeKey(scope), ...ids)));
+  };
+
+  return {
+    reserve,
+    giveBack,
+    async amend({ id }, usedAt, scopes) {
+      const at = usedAt + (offset?.ms ?? 0);
+      await Promise.all(scopes.map((scope) => redis.zadd(scopeKey(scope), 'XX', at.toFixed(3), id)));
+    },
+    async refused({ id, at }, scopes) {
+      const { slots, windowMs } = allowances(scopes[0]);
+      const keys = [key('state'), key('refusals'), scopeKey(scopes[0])];
+      const { cluster, clusterMs, firstPauseMs, longestPauseMs, firstSmoothMs, longestSmoothMs, surprise } = CAUTION;
+      await scripts.chatfilesRefused(
+        keys.length,
+        ...keys,
+        ...[id, (at + (offset?.ms ?? 0)).toFixed(3), slots, windowMs, shiftMs(), KEEP_MS],
+        ...[cluster, clusterMs, firstPauseMs, longestPauseMs, firstSmoothMs, longestSmoothMs, surprise],
+      );
+    },
+  };
+}

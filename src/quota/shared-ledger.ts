@@ -1,0 +1,159 @@
+/**
+ * The shared account, and this replica's own share of the allowance while Redis is away.
+ *
+ * 1. Each answer of Redis tells how many replicas there are. When it fails, by error or by time, this replica goes on
+ *    by itself with its part of the allowance, evenly, and a little less: the others do the same.
+ * 2. It waits one window before its first own slot: what the others had reserved is still being used.
+ * 3. It probes with calls that reserve nothing. The first replica back asks for a hold, during which all come back and
+ *    their own slots pass; only then does the shared account go on. So nothing is counted twice, in no direction.
+ * An idle replica sends a heartbeat, so that the others know of it.
+ */
+import type { Clock } from '../clock.ts';
+import type { Allowances, Ask, Grant, Ledger, ScopeName, Scopes, Slot } from './ledger.ts';
+import { createLocalLedger } from './local-ledger.ts';
+import type { RedisLedger } from './redis-ledger.ts';
+
+/** The allowances, how many replicas to reckon with before Redis was ever there, and whom to tell about its going and coming. */
+export type SharedLedgerOptions = {
+  allowances: Allowances;
+  egressScope: ScopeName;
+  replicas: number;
+  onAway?: (reason: Error) => void;
+  onBack?: (awayMs: number) => void;
+};
+
+/** Of its part of the allowance a replica uses this much by itself: the others may be more than it knows. */
+const CAREFUL = 0.8;
+/** Between two probes, in ms. */
+const PROBE_MS = 200;
+/** An idle replica is heard of this often, in ms. */
+const HEARTBEAT_MS = 1000;
+
+/** A shared account that can be told that the connection was lost, rather than find out by waiting. */
+export type SharedLedger = Ledger & { lost(reason: Error): void; readonly isAway: boolean };
+
+/** Opens the shared account with its fallback; the connection behind it stays the caller's to close. */
+export function createSharedLedger(options: SharedLedgerOptions, remote: RedisLedger, clock: Clock): SharedLedger {
+  return new FailoverLedger(options, remote, clock);
+}
+
+class FailoverLedger implements SharedLedger {
+  readonly #options: SharedLedgerOptions;
+  readonly #remote: RedisLedger;
+  readonly #clock: Clock;
+  /** The account of this replica alone; there while Redis is away. */
+  #own: Ledger | undefined;
+  /** Slots of an own account are none of Redis's business, also when they are used or given back after its return. */
+  readonly #ownSlots = new WeakMap<Slot, Ledger>();
+  #members: number;
+  #awaySince = 0;
+  #isClosed = false;
+  #cancelTimer: () => void = () => {};
+
+  constructor(options: SharedLedgerOptions, remote: RedisLedger, clock: Clock) {
+    this.#options = options;
+    this.#remote = remote;
+    this.#clock = clock;
+    this.#members = options.replicas;
+    this.#beatAfter(0);
+  }
+
+  get isAway(): boolean {
+    return this.#own !== undefined;
+  }
+
+  async reserve(ask: Ask): Promise<Grant> {
+    if (this.#own) return this.#reserveOwn(this.#own, ask);
+    try {
+      const grant = await this.#remote.reserve(ask);
+      this.#members = Math.max(1, grant.members);
+      this.#beatAfter(HEARTBEAT_MS);
+      return grant;
+    } catch (error) {
+      return this.#reserveOwn(this.#goAlone(error), ask);
+    }
+  }
+
+  giveBack(slots: readonly Slot[], scopes: Scopes): void {
+    const theirs = slots.filter((slot) => {
+      const own = this.#ownSlots.get(slot);
+      own?.giveBack([slot], scopes);
+      return own === undefined;
+    });
+    this.#tell(this.#remote.giveBack(theirs, scopes));
+  }
+
+  amend(slot: Slot, usedAt: number, scopes: Scopes): void {
+    const own = this.#ownSlots.get(slot);
+    if (own) own.amend(slot, usedAt, scopes);
+    else this.#tell(this.#remote.amend(slot, usedAt, scopes));
+  }
+
+  refused(slot: Slot, scopes: Scopes): void {
+    const own = this.#ownSlots.get(slot);
+    if (own) own.refused(slot, scopes);
+    else this.#tell(this.#remote.refused(slot, scopes));
+  }
+
+  lost(reason: Error): void {
+    if (!this.#own && !this.#isClosed) this.#goAlone(reason);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelTimer();
+    return Promise.resolve();
+  }
+
+  async #reserveOwn(own: Ledger, ask: Ask): Promise<Grant> {
+    const grant = await own.reserve(ask);
+    for (const slot of grant.slots) this.#ownSlots.set(slot, own);
+    return grant;
+  }
+
+  #goAlone(error: unknown): Ledger {
+    // Several calls may fail for the same reason: the first has opened the account.
+    if (this.#own) return this.#own;
+    const part = this.#members / CAREFUL;
+    const allowances: Allowances = (scope) => {
+      const { slots, windowMs } = this.#options.allowances(scope);
+      return { slots, windowMs: windowMs * part };
+    };
+    const holdMs = this.#options.allowances(this.#options.egressScope).windowMs;
+    this.#own = createLocalLedger({ allowances, pacing: 'smooth', holdMs, share: 1 / this.#members }, this.#clock);
+    this.#awaySince = this.#clock.monotonic();
+    this.#options.onAway?.(error instanceof Error ? error : new Error(String(error)));
+    this.#beatAfter(PROBE_MS);
+    return this.#own;
+  }
+
+  /** Calls without asking for a slot: a heartbeat while Redis is there, a probe while it is away. */
+  #beatAfter(delayMs: number): void {
+    this.#cancelTimer();
+    if (this.#isClosed) return;
+    this.#cancelTimer = this.#clock.after(delayMs, () => void this.#beat());
+  }
+
+  async #beat(): Promise<void> {
+    const wasAway = this.isAway;
+    const ask: Ask = { count: 0, scopes: [this.#options.egressScope], activeClients: 0, accepted: false };
+    try {
+      const { members } = await this.#remote.reserve(ask, wasAway);
+      this.#members = Math.max(1, members);
+      if (wasAway) {
+        this.#own = undefined;
+        this.#options.onBack?.(this.#clock.monotonic() - this.#awaySince);
+      }
+    } catch (error) {
+      if (!this.#isClosed) this.#goAlone(error);
+    }
+    this.#beatAfter(this.isAway ? PROBE_MS : HEARTBEAT_MS);
+  }
+
+  /** What is only told may be lost: a slot too many then stays reserved, and passes unused. */
+  #tell(telling: Promise<void>): void {
+    telling.catch((error: unknown) => {
+      if (!this.#isClosed) this.#goAlone(error);
+    });
+  }
+}
