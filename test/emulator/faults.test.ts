@@ -99,6 +99,7 @@ describe('which requests a fault is for', () => {
     { kind: 'status', status: 500, headers: { x: 'a\r\nb: c' } },
     { kind: 'redirect' },
     { kind: 'redirect', location: 'http://[' },
+    { kind: 'redirect', location: 'http://a/\r\nx: y' },
     { kind: 'redirect', location: '/', status: 200 },
     { kind: 'reset', where: 'nowhere' },
     { kind: 'hang', times: 0 },
