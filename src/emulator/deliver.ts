@@ -7,6 +7,8 @@ export type Bend =
   | { kind: 'reset' | 'hang' | 'truncate'; afterBytes?: number | undefined }
   | { kind: 'wrong-length'; by: number };
 
+/** How much of a file is read at a time. */
+const CHUNK_BYTES = 256 * 1024;
 /** An unread body up to this size is left to Node, which skips it and keeps the connection. */
 const SKIPPED_BYTES = 64 * 1024;
 /** How much of a refused upload is read, and for how long, so that its sender comes to read the answer. */
@@ -81,7 +83,8 @@ async function* chunksOf(body: Answer['body']): AsyncGenerator<Buffer> {
   }
   const { handle, start, length } = body;
   if (length === 0) return;
-  yield* handle.createReadStream({ start, end: start + length - 1, autoClose: false }) as AsyncIterable<Buffer>;
+  const options = { start, end: start + length - 1, autoClose: false, highWaterMark: CHUNK_BYTES };
+  yield* handle.createReadStream(options) as AsyncIterable<Buffer>;
 }
 
 /** True when the chunk was taken, false when the client has gone. */

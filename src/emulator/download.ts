@@ -27,6 +27,9 @@ export type DownloadDeps = {
 /** The bytes that an answer is made of: the original's or its thumbnail's. */
 type Content = { path: string; bytes: number; contentType: string; etag: string; lastModifiedMs: number };
 
+/** Up to so much is read in one go: a stream costs more than a thumbnail's bytes. */
+const WHOLE_BYTES = 64 * 1024;
+
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 function hasSecret({ req, target }: Exchange, secret: string): boolean {
@@ -112,10 +115,11 @@ async function sendContent({ req }: Exchange, content: Content): Promise<Answer>
 }
 
 async function slice(path: string, start: number, length: number): Promise<Answer['body']> {
-  try {
-    return { handle: await open(path), start, length };
-  } catch {
-    // Forgotten since it was found.
-    throw new ApiError('FILE_UNKNOWN');
-  }
+  const handle = await open(path).catch(() => undefined);
+  // Forgotten since it was found.
+  if (handle === undefined) throw new ApiError('FILE_UNKNOWN');
+  if (length > WHOLE_BYTES) return { handle, start, length };
+  await using whole = handle;
+  const { buffer, bytesRead } = await whole.read(Buffer.allocUnsafe(length), 0, length, start);
+  return buffer.subarray(0, bytesRead);
 }

@@ -23,17 +23,27 @@ const byteCount = z.number().int().min(0).optional();
 // A status of 1xx is no answer: the client would go on waiting for one.
 const status = z.number().int().min(200).max(599);
 
-const headers = z.record(z.string(), z.string()).refine((given) => {
+const isHeader = (name: string, value: string): boolean => {
   try {
-    for (const [name, value] of Object.entries(given)) {
-      validateHeaderName(name);
-      validateHeaderValue(name, value);
-    }
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
     return true;
   } catch {
     return false;
   }
-}, 'holds a name or a value that HTTP does not allow');
+};
+
+const headers = z
+  .record(z.string(), z.string())
+  .refine(
+    (given) => Object.entries(given).every(([name, value]) => isHeader(name, value)),
+    'holds a name or a value that HTTP does not allow',
+  );
+
+// A URL parser forgives line breaks and other letters; a header does not.
+const location = z
+  .string()
+  .refine((value) => isHeader('location', value) && URL.canParse(value, 'http://localhost'), 'is no URL');
 
 /** Text is sent as it is, anything else as JSON; without a body the cloud's error shape is sent. */
 const body = z.union([z.string(), z.record(z.string(), z.json()), z.array(z.json())]).optional();
@@ -57,7 +67,7 @@ export const faultSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('redirect'),
-    location: z.string().refine((value) => URL.canParse(value, 'http://localhost'), 'is no URL'),
+    location,
     status: z.union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)]).optional(),
     ...targeting,
   }),

@@ -21,6 +21,8 @@ export async function listen({ host, port, keepAliveMs, onRequest }: ListenOptio
   };
 
   const server = createServer({ keepAliveTimeout: keepAliveMs, noDelay: true });
+  // Node adds a second to be kind to clients; the cloud is not known to.
+  server.keepAliveTimeoutBuffer = 0;
   server.on('request', (req, res) => take(req, res, false));
   // The handler says when the body may come, so that a refused upload is not sent at all.
   server.on('checkContinue', (req, res) => take(req, res, true));

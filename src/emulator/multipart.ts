@@ -54,6 +54,8 @@ export async function readMultipart({ source, contentType, maxFileBytes, takeFil
   const done = Promise.withResolvers<void>();
   // Both may fail when nobody waits for them any more.
   failed.promise.catch(() => {});
+  // What went wrong with the stream itself, as against with whoever reads it.
+  const broken = new Set<unknown>();
   let file: { stream: BusboyFileStream; type: string; taken: Promise<void> } | undefined;
 
   parser.on('error', () => failed.reject(new ApiError('FILE_MISSING')));
@@ -63,7 +65,11 @@ export async function readMultipart({ source, contentType, maxFileBytes, takeFil
   });
   parser.on('file', (_name, stream, _fileName, _encoding, type) => {
     stream.once('limit', () => failed.reject(new ApiError('FILE_TOO_LARGE')));
-    stream.once('error', () => failed.reject(new ApiError('FILE_MISSING')));
+    // For good, not once: a stream that is ended twice fails twice, and a failure that nobody hears ends the process.
+    stream.on('error', (error) => {
+      broken.add(error);
+      failed.reject(new ApiError('FILE_MISSING'));
+    });
     const taken = takeFile(stream);
     taken.catch(failed.reject);
     file = { stream, type: MEDIA_TYPE.test(type) ? type : 'application/octet-stream', taken };
@@ -80,10 +86,16 @@ export async function readMultipart({ source, contentType, maxFileBytes, takeFil
     return { fields, fileType: file.type };
   } catch (thrown) {
     // Ends the file's consumer too, so that it lets go of what it has written before the caller throws that away.
-    file?.stream.destroy(new Error('the upload ended early'));
+    const ended = new Error('the upload ended early');
+    broken.add(ended);
+    file?.stream.destroy(ended);
     parser.destroy();
-    await file?.taken.catch(() => {});
-    throw thrown;
+    const reason: unknown = await file?.taken.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    // A consumer that fails breaks its stream as well; then its own reason is the one to tell.
+    throw reason === undefined || broken.has(reason) ? thrown : reason;
   }
 }
 

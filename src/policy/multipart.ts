@@ -64,7 +64,7 @@ class Watch implements MultipartWatch {
 
   push(chunk: Uint8Array): Decision {
     if (this.#denied !== undefined) return this.#denied;
-    const piece = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const piece = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     const data = this.#held.length === 0 ? piece : Buffer.concat([this.#held, piece]);
     this.#held = NOTHING;
     let at = 0;
@@ -90,10 +90,10 @@ class Watch implements MultipartWatch {
 
   #readContent(data: Buffer, at: number): number {
     const found = this.#search.find(data, at);
-    this.#count(data.subarray(at, found.start));
+    this.#count(data, at, found.start);
     if (this.#denied !== undefined) return data.length;
     if (found.kind === 'none') {
-      this.#held = Buffer.from(data.subarray(found.start));
+      if (found.start < data.length) this.#held = Buffer.from(data.subarray(found.start));
       return data.length;
     }
     if (found.kind === 'ambiguous' || this.#phase === 'epilogue') {
@@ -109,18 +109,19 @@ class Watch implements MultipartWatch {
     return found.end;
   }
 
-  #count(bytes: Buffer): void {
-    const repeated = Math.min(this.#uncounted, bytes.length);
+  #count(data: Buffer, start: number, end: number): void {
+    const repeated = Math.min(this.#uncounted, end - start);
     this.#uncounted -= repeated;
-    const counted = bytes.length - repeated;
+    const counted = end - start - repeated;
     if (this.#phase === 'preamble') {
       this.#preambleBytes += counted;
       if (this.#preambleBytes > MAX_PREAMBLE_BYTES) this.#deny('no boundary is found where the body begins');
     }
     if (!this.#inFile || counted === 0) return;
-    if (this.fileHead.length < FILE_HEAD_BYTES) {
-      const room = FILE_HEAD_BYTES - this.fileHead.length;
-      this.fileHead = Buffer.concat([this.fileHead, bytes.subarray(repeated, repeated + room)]);
+    const room = FILE_HEAD_BYTES - this.fileHead.length;
+    if (room > 0) {
+      const from = start + repeated;
+      this.fileHead = Buffer.concat([this.fileHead, data.subarray(from, Math.min(end, from + room))]);
     }
     this.fileBytes += counted;
     if (this.fileBytes > this.#limits.fileBytes) {

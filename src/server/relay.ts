@@ -31,10 +31,10 @@ export function relay(
     res.off('finish', onFinish);
     body.off('data', onData);
   };
-  const breakOff = (code: ErrorCode, reason: string, cause?: Error) => {
+  const breakOff = (code: ErrorCode, reason: string, cause?: Error | null) => {
     stop();
     body.destroy();
-    reject(new GatewayError(code, { reason, cause }));
+    reject(new GatewayError(code, { reason, cause: cause ?? undefined }));
   };
   const moved = () => {
     cancelIdle();
@@ -70,10 +70,12 @@ export function relay(
     count(held?.length ?? 0);
     res.end(held);
   });
-  body.once('error', (cause) => breakOff('UPSTREAM_BROKEN', 'the answer broke off', cause));
-  body.once('close', () => {
-    if (!body.complete) breakOff('UPSTREAM_BROKEN', 'the answer broke off');
-  });
+  const onBodyClose = () => {
+    if (body.errored || !body.complete) breakOff('UPSTREAM_BROKEN', 'the answer broke off', body.errored);
+  };
+  body.on('error', () => {}).once('close', onBodyClose);
   moved();
+  // What came in one go may have broken before anybody could listen.
+  if (body.closed) onBodyClose();
   return promise;
 }

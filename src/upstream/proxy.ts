@@ -41,6 +41,7 @@ export function createUpstreamProxy(config: ProxyConfig, clock: Clock): Upstream
     }
     const outcome = await readOutcome(request, attempt, await attempt.outcome, config.idleTimeoutMs, clock);
     request.trail.upstreamMs += clock.monotonic() - startedAt;
+    if (outcome.kind === 'failure' && outcome.reused) closeIdle(agents.downloads);
     return outcome;
   };
   return {
@@ -63,6 +64,11 @@ function createAgents({ protocol }: URL, { maxSockets, keepAliveMs }: ProxyConfi
   const Agent = protocol === 'https:' ? HttpsAgent : HttpAgent;
   const kept = { keepAlive: true, maxFreeSockets: maxSockets, timeout: keepAliveMs, scheduling: 'lifo' } as const;
   return { downloads: new Agent({ ...kept, maxSockets }), uploads: new Agent({ keepAlive: false, maxSockets }) };
+}
+
+/** What made one kept connection stale, a restart or a forgetful router, has most likely done so to all that were idle. */
+function closeIdle({ freeSockets }: HttpAgent): void {
+  for (const socket of Object.values(freeSockets).flatMap((idle) => idle ?? [])) socket.destroy();
 }
 
 function engineOptions(target: URL, { downloads, uploads }: Agents): Options {
