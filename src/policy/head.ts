@@ -33,7 +33,8 @@ const SINGLE = new Set([
 ]);
 
 // A name, an IPv4 or a bracketed IPv6 address, and a port (RFC 9110 section 7.2, without the rarities).
-const HOST = /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
+const HOST = /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?$/;
+const MAX_PORT = 65_535;
 
 /** Judges what decides where this request ends and the next begins; after a "no" nothing else on the connection is believed. */
 export function checkFraming({ httpVersion, rawHeaders }: Omit<Head, 'method'>): Decision {
@@ -58,7 +59,7 @@ export function checkHead({ method, httpVersion, rawHeaders }: Head): Decision {
   const hosts = valuesOf(rawHeaders, 'host');
   if (hosts.length > 1 || (hosts.length === 0 && httpVersion === '1.1'))
     return deny('HOST_INVALID', 'not one Host header');
-  if (hosts[0] !== undefined && !HOST.test(hosts[0])) return deny('HOST_INVALID', 'the Host header is malformed');
+  if (hosts[0] !== undefined && !isHost(hosts[0])) return deny('HOST_INVALID', 'the Host header is malformed');
 
   const seen = new Set<string>();
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -75,6 +76,11 @@ export function checkHead({ method, httpVersion, rawHeaders }: Head): Decision {
     return deny('EXPECTATION_FAILED', 'an expectation other than 100-continue');
   }
   return allow;
+}
+
+function isHost(value: string): boolean {
+  const match = HOST.exec(value);
+  return match !== null && Number(match[1] ?? 0) <= MAX_PORT;
 }
 
 function valuesOf(rawHeaders: readonly string[], wanted: string): string[] {

@@ -37,7 +37,9 @@ export function readQuery(query: string): Map<string, string[]> | undefined {
     const name = decode(equals === -1 ? pair : pair.slice(0, equals))?.toLowerCase();
     const value = decode(equals === -1 ? '' : pair.slice(equals + 1));
     if (name === undefined || value === undefined) return undefined;
-    parameters.set(name, [...(parameters.get(name) ?? []), value]);
+    const values = parameters.get(name);
+    if (values) values.push(value);
+    else parameters.set(name, [value]);
   }
   return parameters;
 }

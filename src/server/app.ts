@@ -29,6 +29,8 @@ export const SECURITY_HEADERS: readonly string[] = headerLines(securityHeaders);
 /** The route table, read from top to bottom. */
 export function createApp(deps: AppDeps): Express {
   const app = express();
+  // Should an error ever come past `serve`, Express must not show its stack.
+  app.set('env', 'production');
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', false);

@@ -5,23 +5,26 @@
  * Express is only ever shown the canonical path rebuilt from it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
-import type { ErrorCode } from '../errors.ts';
+import type { Socket } from 'node:net';
+import { type ErrorCode, GatewayError } from '../errors.ts';
 import { type Denial } from '../policy/decision.ts';
 import { checkFraming } from '../policy/head.ts';
 import { readTarget, type Target } from '../policy/target.ts';
+import { Line } from './line.ts';
 
-/** Bounds of the server: bytes of a head, ms for a head, ms for a whole request, ms a connection may idle, connections at once. */
+/** Bounds of the server: ms for a head, ms for a whole request, ms a connection may idle, connections at once. */
 export type EdgeLimits = {
   headTimeoutMs: number;
   bodyTotalMs: number;
   keepAliveMs: number;
   maxConnections: number;
+  /** Bytes still read behind what could not be parsed. */
+  discardBytes: number;
 };
 
 const MAX_HEAD_BYTES = 16 * 1024;
 
-type Arrival = { reading: Target | Denial; expectsContinue: boolean };
+type Arrival = { reading: Target | Denial; expectsContinue: boolean; gone: AbortController };
 const arrivals = new WeakMap<IncomingMessage, Arrival>();
 
 /** What was read from a request's raw target and framing, before Express saw it. */
@@ -31,6 +34,10 @@ export const readingOf = (req: IncomingMessage): Target | Denial =>
     code: 'RESOURCE_UNKNOWN',
     reason: 'the request did not come through the edge',
   };
+
+/** Aborted when the client has gone; with a GatewayError as its reason when the rest of the request cannot be read. */
+export const signalOf = (req: IncomingMessage): AbortSignal =>
+  (arrivals.get(req)?.gone ?? new AbortController()).signal;
 
 /** Whether the client waits for `100 Continue` before it sends its body. */
 export const expectsContinue = (req: IncomingMessage): boolean => arrivals.get(req)?.expectsContinue ?? false;
@@ -47,23 +54,28 @@ export function letContinue(req: IncomingMessage, res: ServerResponse): void {
 export function createEdge(
   app: (req: IncomingMessage, res: ServerResponse) => void,
   limits: EdgeLimits,
-  refuse: (code: ErrorCode, socket: Duplex) => void,
+  refuse: (code: ErrorCode, socket: Socket) => void,
 ): Server {
-  // After bad framing nothing more on the connection is believed: not even requests parsed before it could be closed.
-  const poisoned = new WeakSet<Duplex>();
+  const lines = new WeakMap<Socket, Line>();
+  const lineOf = (socket: Socket): Line => {
+    const line = lines.get(socket) ?? new Line(socket, limits.discardBytes);
+    lines.set(socket, line);
+    return line;
+  };
 
-  const arrive = (req: IncomingMessage, res: ServerResponse, waits: boolean) => {
-    if (poisoned.has(req.socket)) return;
+  const begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => {
+    const gone = new AbortController();
+    res.once('close', () => gone.abort());
     const framing = checkFraming(req);
-    if (!framing.allowed) {
-      poisoned.add(req.socket);
-      res.setHeader('Connection', 'close');
-    }
+    // After bad framing nothing more on the connection is believed.
+    if (!framing.allowed) res.setHeader('Connection', 'close');
     const reading = framing.allowed ? readTarget(req.url ?? '') : framing;
-    arrivals.set(req, { reading, expectsContinue: waits });
+    arrivals.set(req, { reading, expectsContinue, gone });
     req.url = canonicalPath(reading);
     app(req, res);
   };
+  const arrive = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
+    lineOf(req.socket).join({ req, res, begin: () => begin(req, res, expectsContinue) });
 
   const server = createServer({
     maxHeaderSize: MAX_HEAD_BYTES,
@@ -82,8 +94,22 @@ export function createEdge(
   server.on('request', (req, res) => arrive(req, res, false));
   server.on('checkContinue', (req, res) => arrive(req, res, true));
   server.on('checkExpectation', (req, res) => arrive(req, res, true));
-  server.on('connect', (_req, socket) => refuse('METHOD_NOT_ALLOWED', socket));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(codeOf(error), socket));
+  server.on('connect', (_req, socket: Socket) => {
+    // Node has let go of this socket: an error that nobody hears would end the process.
+    socket.on('error', () => socket.destroy());
+    lineOf(socket).end(() => refuse('METHOD_NOT_ALLOWED', socket));
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const code = codeOf(error);
+    if (code === 'CLIENT_GONE') {
+      socket.destroy();
+      return;
+    }
+    lineOf(socket).break({
+      refuse: () => refuse(code, socket),
+      breakOff: (req) => arrivals.get(req)?.gone.abort(new GatewayError(code, { reason: error.code })),
+    });
+  });
   return server;
 }
 
@@ -95,6 +121,6 @@ const canonicalPath = (reading: Target | Denial): string => {
 function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {
   if (code === 'HPE_HEADER_OVERFLOW') return 'HEAD_TOO_LARGE';
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'REQUEST_TOO_SLOW';
-  if (code === 'ECONNRESET' || code === 'EPIPE') return 'CLIENT_GONE';
+  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'HPE_INVALID_EOF_STATE') return 'CLIENT_GONE';
   return 'REQUEST_MALFORMED';
 }

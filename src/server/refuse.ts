@@ -1,24 +1,24 @@
-import type { Duplex } from 'node:stream';
 import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { type ErrorCode, KINDS } from '../errors.ts';
 import { errorBody } from './fail.ts';
 
-/** Answers, on the bare socket, a request that could not be parsed far enough to have a response object; then closes it. */
+/** How long what still comes behind a refusal is thrown away: a client that is cut off while it sends may not see it. */
+const LINGER_MS = 2000;
+
+/** Answers, on the bare socket, what could not be parsed far enough to have a response object; then closes it. */
 export function refuseOnSocket(
   code: ErrorCode,
-  socket: Duplex,
+  socket: Socket,
   clock: Clock,
   securityHeaders: readonly string[],
 ): void {
-  const status = KINDS[code].status;
-  // An answer to an earlier request may be under way on this connection; bytes in the middle of it would be worse.
-  const isAnswering =
-    (socket as { _httpMessage?: { headersSent?: boolean } | null })._httpMessage?.headersSent ?? false;
-  if (code === 'CLIENT_GONE' || !socket.writable || isAnswering) {
+  if (!socket.writable) {
     socket.destroy();
     return;
   }
+  const status = KINDS[code].status;
   const now = clock.now();
   const body = errorBody({ code }, now, now);
   const head = [
@@ -31,5 +31,10 @@ export function refuseOnSocket(
     ...securityHeaders,
   ];
   socket.on('error', () => socket.destroy());
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+  socket.once(
+    'close',
+    clock.after(LINGER_MS, () => socket.destroy()),
+  );
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  socket.resume();
 }

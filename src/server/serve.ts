@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { DiscardLimits } from './discard.ts';
+import { signalOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { fail } from './fail.ts';
 import { summarize, type Summary } from './summarize.ts';
@@ -22,12 +24,10 @@ export type ServeDeps = {
 export const serve =
   (deps: ServeDeps, handler: Handler): RequestHandler =>
   async (req, res) => {
-    const gone = new AbortController();
-    res.once('close', () => gone.abort());
     const exchange: Exchange = {
       id: randomUUID(),
       startedAt: deps.clock.now(),
-      signal: gone.signal,
+      signal: signalOf(req),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       route: 'other',
       bytesIn: 0,
@@ -36,14 +36,22 @@ export const serve =
     res.setHeader('X-Request-Id', exchange.id);
     // The load balancer opens a new connection for its next request, and finds a replica that stays.
     if (deps.isDraining()) res.setHeader('Connection', 'close');
-    // Read now: a socket that is gone by the end no longer knows its peer.
-    const client = req.ip;
+    const client = addressOf(req);
     try {
       await handler(req, res, exchange);
     } catch (thrown) {
-      exchange.error = GatewayError.from(thrown);
+      // What kept the request from being read says more than what the phases made of its end.
+      const broken: unknown = exchange.signal.reason;
+      exchange.error = GatewayError.from(broken instanceof GatewayError ? broken : thrown);
       fail(exchange.error, req, res, exchange, deps);
     } finally {
       deps.record(summarize(req, res, exchange, client, deps.clock.now()));
     }
   };
+
+/** The client's address, read at the start: a socket that is gone by the end no longer knows its peer. */
+function addressOf(req: Request): string | undefined {
+  // Behind a trusted proxy this is what a field says, which may be any text at all.
+  const address = req.ip ?? '';
+  return isIP(address) ? address : req.socket.remoteAddress;
+}

@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** A gateway, or an emulator, in a process of its own. */
+export type Started = AsyncDisposable & {
+  pid: number;
+  /** What it has written so far, on both of its outputs. */
+  output(): string;
+  /** Asks it to end, and gives everything that it ever wrote. */
+  stop(): Promise<string>;
+};
+
+/** A gateway in a process of its own. */
+export type GatewayProcess = Started & { url: string; adminUrl: string };
+
+/** Starts `main.ts` with these arguments and waits until its output matches; a process that ends before fails. */
+async function start(args: string[], started: RegExp): Promise<Started & { match: RegExpExecArray }> {
+  const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env['PATH'] ?? '' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  const ended = once(child, 'close');
+  const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
+  const onOutput = (chunk: Buffer) => {
+    text += chunk.toString();
+    const match = started.exec(text);
+    if (match) resolve(match);
+  };
+  child.stdout?.on('data', onOutput);
+  child.stderr?.on('data', onOutput);
+  child.once('close', () => reject(new Error(`the process ended: ${text}`)));
+  const match = await promise;
+  const stop = async () => {
+    if (child.exitCode === null) child.kill('SIGTERM');
+    await ended;
+    return text;
+  };
+  return {
+    match,
+    pid: child.pid ?? 0,
+    output: () => text,
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop();
+    },
+  };
+}
+
+/** Starts a gateway on free ports, with these keys. */
+export async function startGatewayProcess(set: string[]): Promise<GatewayProcess> {
+  const keys = ['listen.port=0', 'admin.port=0', ...set].flatMap((key) => ['--set', key]);
+  const started = await start(['start', ...keys], /"listen":"([^"]+)","admin":"([^"]+)"/);
+  const [, url = '', adminUrl = ''] = started.match;
+  return { ...started, url, adminUrl };
+}
+
+/** Starts an emulator on free ports. */
+export async function startEmulatorProcess(): Promise<Started & { url: string; adminUrl: string }> {
+  const started = await start(
+    ['emulate', '--port', '0', '--admin-port', '0'],
+    /emulator on (\S+), its controls on (\S+)/,
+  );
+  const [, url = '', adminUrl = ''] = started.match;
+  return { ...started, url, adminUrl };
+}
