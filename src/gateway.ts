@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from './clock.ts';
+import { createProvenTokens } from './access/proven.ts';
 import type { Config } from './config.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
 import { maxBodyBytes } from './policy/size.ts';
-import { createLocalSlots } from './quota/local.ts';
+import { openQuota, type QuotaNotice } from './quota/open.ts';
 import { createAdmin } from './server/admin.ts';
 import { createApp, SECURITY_HEADERS } from './server/app.ts';
 import { createEdge } from './server/edge.ts';
@@ -18,8 +19,8 @@ import { withRetry } from './upstream/retry.ts';
 import { stack } from './upstream/send.ts';
 import { createSpool } from './upstream/spool.ts';
 
-/** What may be replaced: the time, and where the summaries of exchanges go. */
-export type Overrides = { clock?: Clock; record?: (summary: Summary) => void };
+/** What may be replaced: the time, where the summaries of exchanges go, and who is told of changes in the quota's state. */
+export type Overrides = { clock?: Clock; record?: (summary: Summary) => void; notice?: QuotaNotice };
 
 /** A running gateway; disposing drains it first. */
 export type Gateway = AsyncDisposable & {
@@ -35,15 +36,15 @@ const DRAIN_MS = 25_000;
 
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
 export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
-  const { clock = systemClock, record = () => {} } = overrides;
-  const { limits, upstream } = config;
+  const { clock = systemClock, record = () => {}, notice = () => {} } = overrides;
+  const { limits, upstream, quota } = config;
   const { url } = upstream;
   if (url === undefined) throw new TypeError('upstream.url is not set');
   let isDraining = false;
 
   await using opening = new AsyncDisposableStack();
   const spool = opening.use(await createSpool(config.spool));
-  const slots = opening.use(createLocalSlots(config.quota, clock));
+  const slots = opening.use(openQuota({ quota, redis: config.redis, egress: config.egress.id, notice }, clock));
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
   const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
 
@@ -51,6 +52,16 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     clock,
     record,
     send,
+    proven: createProvenTokens(config.access),
+    line: {
+      maxWaitMs: {
+        upload: quota.uploadMaxWaitMs ?? quota.maxWaitMs,
+        download: quota.downloadMaxWaitMs ?? quota.maxWaitMs,
+        thumbnail: quota.thumbnailMaxWaitMs ?? quota.maxWaitMs,
+      },
+      thumbnailsFirst: quota.thumbnailsFirst,
+      clientKey: (address) => address,
+    },
     spool,
     discard: limits,
     isDraining: () => isDraining,

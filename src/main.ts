@@ -29,6 +29,7 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
   }
   const gateway = opening.use(
     await createGateway(config, {
+      notice: (level, message, details = {}) => logger[level](details, message),
       record: (summary) =>
         logger[summary.source === 'upstream' || summary.source === 'gateway' ? 'warn' : 'info'](summary, 'request'),
     }),

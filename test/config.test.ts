@@ -343,8 +343,6 @@ describe('secrets', () => {
 
 describe('warnings', () => {
   test.each([
-    ['redis.url=redis://localhost', 'each replica counts for itself'],
-    ['redis.keyPrefix=other:', 'nothing is written to Redis'],
     ['cache.disk.dir=/var/cache', 'nothing is cached'],
     ['publicUrl=https://files.example.com', 'handed on as they are'],
     ['clientLimit.requests=1', 'one client may use up the whole quota'],

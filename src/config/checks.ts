@@ -8,8 +8,6 @@ import type { Config } from './schema.ts';
 
 /** Keys that later versions fulfil, and what follows from them today. */
 const NOT_YET: Record<string, string> = {
-  'redis.url': 'each replica counts for itself, so that N replicas send up to N times quota.perSecond to Easemob',
-  'redis.keyPrefix': 'nothing is written to Redis',
   'clientLimit.requests': 'one client may use up the whole quota; limit clients in front of the gateway',
   'clientLimit.seconds': 'one client may use up the whole quota; limit clients in front of the gateway',
   'cache.disk.dir': 'nothing is cached; every thumbnail is fetched from Easemob and counts against the quota',

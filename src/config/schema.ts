@@ -4,7 +4,7 @@ import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
 import { destinationsSchema, tokensSchema } from '../policy/config.ts';
 import { port } from '../quantity.ts';
-import { clientLimitSchema, quotaSchema, redisSchema } from '../quota/config.ts';
+import { clientLimitSchema, egressSchema, quotaSchema, redisSchema } from '../quota/config.ts';
 import { adminSchema, limitsSchema, listenSchema, publicUrlSchema, trustedProxiesSchema } from '../server/config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 
@@ -17,6 +17,7 @@ export const configSchema = z.strictObject({
   spool: spoolSchema.prefault({}),
   tokens: tokensSchema.prefault({}),
   destinations: destinationsSchema,
+  egress: egressSchema.prefault({}),
   quota: quotaSchema.prefault({}),
   retry: retrySchema.prefault({}),
   trustedProxies: trustedProxiesSchema,

@@ -1,5 +1,19 @@
 import { z } from 'zod';
-import { milliseconds, whole } from '../quantity.ts';
+import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
+import { parseRedisUrl } from './redis-connection.ts';
+
+const MB = 1024 ** 2;
+const PACINGS = ['auto', 'smooth', 'burst'] as const;
+const weightError = 'must be org/app=weight with a whole number from 1 to 100, like my-org/my-app=3';
+
+/** The source address behind which replicas share one quota. */
+export const egressSchema = z.strictObject({
+  id: z
+    .string({ error: 'must be a name of letters, digits, dots, dashes and underscores' })
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, { error: 'must be a name of letters, digits, dots, dashes and underscores' })
+    .default('default')
+    .describe('A name for the source address that Easemob sees; replicas with the same name share one quota.'),
+});
 
 /** How many requests the upstream allows one egress address, and who waits how long for a slot. */
 export const quotaSchema = z.strictObject({
@@ -13,7 +27,46 @@ export const quotaSchema = z.strictObject({
   maxWaitMs: milliseconds(0)
     .default(10_000)
     .describe('How long a request may wait for its slot; one that would wait longer is answered with 503 at once.'),
+  uploadMaxWaitMs: milliseconds(0).optional().describe('The same for uploads alone; without it, maxWaitMs.'),
+  downloadMaxWaitMs: milliseconds(0).optional().describe('The same for downloads alone; without it, maxWaitMs.'),
+  thumbnailMaxWaitMs: milliseconds(0).optional().describe('The same for thumbnails alone; without it, maxWaitMs.'),
   maxQueued: whole(0, 1_000_000).default(1000).describe('How many requests may wait for a slot at the same time.'),
+  maxQueuedPerClient: whole(1, 1_000_000)
+    .default(300)
+    .describe('How many requests of one client may wait for a slot at the same time.'),
+  maxQueuedBytes: byteSize(1)
+    .default(1024 * MB)
+    .describe('What all waiting uploads together may weigh.'),
+  pacing: z
+    .enum(PACINGS, { error: `must be one of ${PACINGS.join(', ')}` })
+    .default('auto')
+    .describe('auto: in bursts while the allowance is free, then evenly; smooth: always evenly; burst: never evenly.'),
+  perInterface: yesOrNo()
+    .default(false)
+    .describe('Whether uploads, downloads and thumbnails have an allowance each, instead of one together.'),
+  appPerSecond: whole(0, 10_000)
+    .default(0)
+    .describe('What one app (App Key) may send in one window besides, as newer Easemob plans count; 0: not counted.'),
+  fairBy: z
+    .enum(['address', 'token', 'app'], { error: 'must be one of address, token, app' })
+    .default('address')
+    .describe('Who takes turns when requests must wait: client addresses, bearers of a token, or apps.'),
+  weights: z
+    .array(z.string({ error: weightError }).regex(/^[^=\s]{1,257}=(?:[1-9]\d?|100)$/, { error: weightError }), {
+      error: 'must be a list of org/app=weight',
+    })
+    .max(10_000)
+    .default(() => [])
+    .describe('Apps that get more turns than others: org/app=weight; all others weigh 1.'),
+  thumbnailsFirst: yesOrNo()
+    .default(false)
+    .describe('Whether thumbnails are served before originals, and these before uploads, instead of in turn.'),
+  unprovenPercent: whole(1, 100)
+    .default(20)
+    .describe('What part of the slots tokens may get that Easemob has not accepted lately, while others wait.'),
+  replicas: whole(1, 1000)
+    .default(1)
+    .describe('How many replicas to reckon with while Redis has not been reached since the start.'),
 });
 
 /** How many requests one client address may make. */
@@ -22,19 +75,23 @@ export const clientLimitSchema = z.strictObject({
   seconds: whole(1, 86_400).default(10).describe('The time, in seconds, over which those requests are counted.'),
 });
 
-const redisError = 'must be a URL like redis://host:6379 or rediss://user:password@host:6379/0';
+const redisError =
+  'must be a URL like redis://host:6379, rediss://user:password@host:6379/0, ' +
+  'redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379';
 
 /** Where several replicas share one quota. */
 export const redisSchema = z.strictObject({
   url: z
     .string({ error: redisError })
-    .refine((text) => /^rediss?:\/\/\S+$/.test(text) && Boolean(URL.parse(text)?.hostname), { error: redisError })
+    .refine((text) => parseRedisUrl(text) !== undefined, { error: redisError })
     .optional()
     .describe('The Redis in which all replicas behind one egress address share the quota.')
     .meta({ secret: true }),
   keyPrefix: z
     .string({ error: 'must be a text' })
     .max(200, { error: 'must be no longer than 200 characters' })
+    // Braces would name another hash tag than ours, and a Cluster would spread the keys of one quota.
+    .regex(/^[^{}\s]*$/, { error: 'must have no braces and no spaces' })
     .default('chatfiles:')
     .describe('What the names of all keys in Redis begin with.'),
 });

@@ -3,8 +3,11 @@ import { GatewayError } from '../errors.ts';
 import { createFairQueue, type FairQueue, type FairQueueConfig, type Place } from './fair-queue.ts';
 import type { Ledger, Scopes, Slot } from './ledger.ts';
 
+/** What a request is for; each kind may have an allowance of its own. */
+export type Kind = 'upload' | 'download' | 'thumbnail';
+
 /** A request for leave to make an attempt; `isRetry`: it had a slot and was refused, so it stands first. */
-export type SlotRequest = Place & { bytes: number; maxWaitMs: number; isRetry: boolean; signal: AbortSignal };
+export type SlotRequest = Place & { kind: Kind; bytes: number; maxWaitMs: number; isRetry: boolean; signal: AbortSignal };
 
 /** A slot in use: `refused` tells that the upstream refused the attempt for its rate, `accepted` that it did not. */
 export type SlotInUse = { refused(): void; accepted(): void };

@@ -9,7 +9,6 @@
  */
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import type { Place } from './fair-queue.ts';
 import type { Ledger, Scopes } from './ledger.ts';
 import { Line, type LineOptions, queueFull, type SlotInUse, type SlotRequest } from './line.ts';
 
@@ -30,7 +29,7 @@ export type SlotsOptions = LineOptions & {
   maxQueued: number;
   maxQueuedPerClient: number;
   maxQueuedBytes: number;
-  scopesOf: (place: Pick<Place, 'app' | 'priority'>) => Scopes;
+  scopesOf: (request: Pick<SlotRequest, 'app' | 'kind'>) => Scopes;
 };
 
 /** Opens the queue in front of an account of slots. */
@@ -39,8 +38,8 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   let waitingBytes = 0;
   let isClosed = false;
 
-  const lineOf = (place: Place): Line => {
-    const scopes = options.scopesOf(place);
+  const lineOf = (request: SlotRequest): Line => {
+    const scopes = options.scopesOf(request);
     const key = JSON.stringify(scopes);
     const known = lines.get(key);
     if (known) return known;

@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import { upstreamPath } from '../policy/target.ts';
 import { downloadHeaders } from '../upstream/headers.ts';
-import type { Send } from '../upstream/send.ts';
 import { authorize, type AuthorizePolicy } from './authorize.ts';
+import { forward, type ForwardDeps } from './forward.ts';
 import { open, type Opened } from './open.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
 
 /** What a download needs on its way. */
-export type DownloadDeps = RespondDeps & { authorize: AuthorizePolicy; send: Send };
+export type DownloadDeps = RespondDeps & ForwardDeps & { authorize: AuthorizePolicy };
 
 /** GET and HEAD …/chatfiles/{uuid}: the file or its thumbnail, streamed. HEAD asks by GET, since the API documents no HEAD. */
 export const download =
@@ -16,15 +16,15 @@ export const download =
   async (req, res, exchange) => {
     exchange.route = 'download';
     const opened = open(req);
-    if (isThumbnail(req, opened)) exchange.route = 'thumbnail';
+    const kind = isThumbnail(req, opened) ? 'thumbnail' : 'download';
+    exchange.route = kind;
     const token = authorize(req, opened.target, deps.authorize, exchange);
-    const outcome = await deps.send({
+    const request = {
       method: 'GET',
       path: upstreamPath(opened.target),
       headers: downloadHeaders(req.headers, token.value),
-      signal: exchange.signal,
-      trail: exchange.trail,
-    });
+    } as const;
+    const outcome = await forward(deps, request, kind, token.value, exchange);
     await respond(outcome, req, res, exchange, deps);
   };
 

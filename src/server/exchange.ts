@@ -11,6 +11,8 @@ export type Exchange = {
   readonly startedAt: number;
   /** Aborted when the client's connection has closed. */
   readonly signal: AbortSignal;
+  /** The client's address, as far as proxies in front are believed. */
+  readonly client: string;
   readonly trail: Trail;
   route: Route;
   /** `org/app`, once the destination policy has allowed it. */

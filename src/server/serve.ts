@@ -28,6 +28,7 @@ export const serve =
       id: randomUUID(),
       startedAt: deps.clock.now(),
       signal: signalOf(req),
+      client: addressOf(req),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       route: 'other',
       bytesIn: 0,
@@ -36,7 +37,6 @@ export const serve =
     res.setHeader('X-Request-Id', exchange.id);
     // The load balancer opens a new connection for its next request, and finds a replica that stays.
     if (deps.isDraining()) res.setHeader('Connection', 'close');
-    const client = addressOf(req);
     try {
       await handler(req, res, exchange);
     } catch (thrown) {
@@ -45,13 +45,13 @@ export const serve =
       exchange.error = GatewayError.from(broken instanceof GatewayError ? broken : thrown);
       fail(exchange.error, req, res, exchange, deps);
     } finally {
-      deps.record(summarize(req, res, exchange, client, deps.clock.now()));
+      deps.record(summarize(req, res, exchange, deps.clock.now()));
     }
   };
 
 /** The client's address, read at the start: a socket that is gone by the end no longer knows its peer. */
-function addressOf(req: Request): string | undefined {
+function addressOf(req: Request): string {
   // Behind a trusted proxy this is what a field says, which may be any text at all.
   const address = req.ip ?? '';
-  return isIP(address) ? address : req.socket.remoteAddress;
+  return isIP(address) ? address : (req.socket.remoteAddress ?? 'unknown');
 }

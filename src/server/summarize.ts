@@ -9,7 +9,7 @@ export type Summary = {
   route: Route;
   /** `org/app`, or "other" where that is not a plausible name. */
   app: string | undefined;
-  client: string | undefined;
+  client: string;
   status: number;
   /** The kind of failure, whose fault it was and why; absent when nothing failed. */
   error: string | undefined;
@@ -30,20 +30,14 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PAT
 const PLAUSIBLE_NAME = /^[^/]{1,36}\/[^/]{1,36}$/;
 
 /** Makes the record of an exchange at its end. */
-export function summarize(
-  req: IncomingMessage,
-  res: ServerResponse,
-  exchange: Exchange,
-  client: string | undefined,
-  now: number,
-): Summary {
+export function summarize(req: IncomingMessage, res: ServerResponse, exchange: Exchange, now: number): Summary {
   const { error, trail } = exchange;
   return {
     id: exchange.id,
     method: METHODS.has(req.method ?? '') ? (req.method ?? '') : 'other',
     route: exchange.route,
     app: exchange.app === undefined || PLAUSIBLE_NAME.test(exchange.app) ? exchange.app : 'other',
-    client,
+    client: exchange.client,
     // A client that left got no status at all; 499 says so.
     status: error?.code === 'CLIENT_GONE' ? error.status : res.statusCode,
     error: error?.code,

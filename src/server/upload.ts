@@ -3,25 +3,25 @@ import type { SizePolicy } from '../policy/size.ts';
 import { maxBodyBytes } from '../policy/size.ts';
 import { upstreamPath } from '../policy/target.ts';
 import { uploadHeaders } from '../upstream/headers.ts';
-import type { Send } from '../upstream/send.ts';
 import type { Spool } from '../upstream/spool.ts';
 import { admit } from './admit.ts';
 import { authorize, type AuthorizePolicy } from './authorize.ts';
 import { letContinue } from './edge.ts';
+import { forward, type ForwardDeps } from './forward.ts';
 import { open } from './open.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
 
 /** What an upload needs on its way. */
-export type UploadDeps = RespondDeps & {
-  clock: Clock;
-  authorize: AuthorizePolicy;
-  size: SizePolicy;
-  /** ms without a byte, and ms for the whole body. */
-  body: { idleMs: number; totalMs: number };
-  spool: Spool;
-  send: Send;
-};
+export type UploadDeps = RespondDeps &
+  ForwardDeps & {
+    clock: Clock;
+    authorize: AuthorizePolicy;
+    size: SizePolicy;
+    /** ms without a byte, and ms for the whole body. */
+    body: { idleMs: number; totalMs: number };
+    spool: Spool;
+  };
 
 /** POST …/chatfiles: the body is taken in whole and judged, then sent with a known length, byte for byte as it came. */
 export const upload =
@@ -42,14 +42,13 @@ export const upload =
     });
     try {
       exchange.bytesIn = body.bytes;
-      const outcome = await deps.send({
+      const request = {
         method: 'POST',
         path: upstreamPath(target),
         headers: uploadHeaders(req.headers, token.value),
         body,
-        signal: exchange.signal,
-        trail: exchange.trail,
-      });
+      } as const;
+      const outcome = await forward(deps, request, 'upload', token.value, exchange);
       await respond(outcome, req, res, exchange, deps);
     } finally {
       await body.release();

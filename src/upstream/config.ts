@@ -63,6 +63,9 @@ export const retrySchema = z.strictObject({
   attempts: whole(1, 20)
     .default(5)
     .describe('How often a request is sent at most, the first time included; 1: never again.'),
+  throttledAttempts: whole(1, 100)
+    .default(20)
+    .describe('The same for a request that Easemob refuses for its rate alone; its time is bounded by budgetMs.'),
   budgetMs: milliseconds(0).default(20_000).describe('How long after the first attempt a further one may begin.'),
   maxRetryAfterMs: milliseconds(0)
     .default(5000)

@@ -11,7 +11,7 @@ export function withQuota(slots: Slots, clock: Clock): Layer {
     const slot = await slots.acquire({
       ...turn,
       bytes: body?.bytes ?? 0,
-      maxWaitMs: Math.max(0, turn.giveUpAt - askedAt),
+      maxWaitMs: Math.max(0, turn.maxWaitMs - trail.queuedMs),
       isRetry: trail.attempts > 0,
       signal,
     });

@@ -6,6 +6,7 @@ import { readRetryAfterMs } from './retry-after.ts';
 
 /** The first pause after a failure that names no time to come back; it doubles, and chance takes up to half of it away. */
 const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 1000;
 
 /** Tries a request again while the table of outcomes, its budget and its client allow. */
 export function withRetry(config: RetryConfig, clock: Clock, chance: () => number = Math.random): Layer {
@@ -13,7 +14,8 @@ export function withRetry(config: RetryConfig, clock: Clock, chance: () => numbe
     const giveUpAt = clock.monotonic() + config.budgetMs;
     for (let attempt = 1; ; attempt += 1) {
       const outcome = await next(request);
-      if (attempt >= config.attempts || !mayRetry(request, outcome) || request.signal.aborted) return outcome;
+      const attempts = isThrottled(outcome) ? config.throttledAttempts : config.attempts;
+      if (attempt >= attempts || !mayRetry(request, outcome) || request.signal.aborted) return outcome;
       const pauseMs = pauseAfter(outcome, attempt, chance, clock.now());
       if (pauseMs > config.maxRetryAfterMs || clock.monotonic() + pauseMs >= giveUpAt) return outcome;
       await pause(pauseMs, clock, request);
@@ -26,7 +28,7 @@ export function withRetry(config: RetryConfig, clock: Clock, chance: () => numbe
 function pauseAfter(outcome: Outcome, attempt: number, chance: () => number, now: number): number {
   if (outcome.kind === 'failure' && outcome.reused) return 0;
   const asked = outcome.kind === 'refusal' && isThrottled(outcome) ? readRetryAfterMs(outcome.headers, now) : undefined;
-  const backoffMs = FIRST_PAUSE_MS * 2 ** (attempt - 1) * (1 - chance() / 2);
+  const backoffMs = Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS) * (1 - chance() / 2);
   return Math.max(asked ?? 0, backoffMs);
 }
 

@@ -1,5 +1,6 @@
 /** The way out, as types: one function that makes requests, and the layers that wrap it. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { SlotRequest } from '../quota/line.ts';
 import type { SpooledBody } from './spooled-body.ts';
 
 /** A request as it goes upstream; `path` and `headers` are complete but for Host and Content-Length. */
@@ -10,9 +11,14 @@ export type OutboundRequest = {
   body?: SpooledBody;
   /** Aborted when the client has gone. */
   signal: AbortSignal;
+  /** Who stands in line for this request, and how long it may stand there in all, in ms. */
+  turn: Turn;
   /** What happened on the way, for the summary; layers add to it. */
   trail: Trail;
 };
+
+/** A request's place in the line for slots. */
+export type Turn = Pick<SlotRequest, 'client' | 'app' | 'isProven' | 'priority' | 'kind' | 'maxWaitMs'>;
 
 /** What the layers note about one request: attempts made, ms spent waiting for slots and for the upstream. */
 export type Trail = { attempts: number; queuedMs: number; upstreamMs: number };

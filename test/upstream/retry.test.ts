@@ -3,7 +3,7 @@ import { withRetry } from '../../src/upstream/retry.ts';
 import type { OutboundRequest, Outcome } from '../../src/upstream/send.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';
 
-const CONFIG = { attempts: 4, budgetMs: 20_000, maxRetryAfterMs: 5000 };
+const CONFIG = { attempts: 4, throttledAttempts: 4, budgetMs: 20_000, maxRetryAfterMs: 5000 };
 const refusal = (status: number, retryAfter?: string): Outcome => ({
   kind: 'refusal',
   status,
@@ -51,7 +51,7 @@ describe('the retry layer', () => {
   });
 
   it.each([
-    ['after the last attempt that is allowed', [refusal(503), refusal(503)], { attempts: 2 }, 2],
+    ['after the last attempt that is allowed', [refusal(503), refusal(503)], { throttledAttempts: 2 }, 2],
     ['when the upstream asks for more patience than allowed', [refusal(503, '6')], {}, 1],
     ['when the time to come back is past its budget', [refusal(503, '3')], { budgetMs: 3000 }, 1],
     ['after an outcome that the table does not allow', [refusal(400)], {}, 1],

@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import type { QuotaConfig, RedisConfig } from './config.ts';
+import type { Ledger } from './ledger.ts';
+import { createLocalLedger } from './local-ledger.ts';
+import { connectRedis, type RedisConnection } from './redis-connection.ts';
+import { createRedisLedger } from './redis-ledger.ts';
+import { allowancesBy, EGRESS, readWeights, scopesBy } from './scopes.ts';
+import { createSharedLedger } from './shared-ledger.ts';
+import { createSlots, type Slots } from './slots.ts';
+
+/** What the quota tells its operator: that Redis is away or back, or that replicas disagree. */
+export type QuotaNotice = (level: 'info' | 'warn', message: string, details?: object) => void;
+
+/** The rule, where it is kept, for which egress, and whom to tell. */
+export type OpenQuotaOptions = { quota: QuotaConfig; redis: RedisConfig; egress: string; notice: QuotaNotice };
+
+/** Opens the quota: shared through Redis where one is configured, else of this process alone. */
+export function openQuota({ quota, redis, egress, notice }: OpenQuotaOptions, clock: Clock): Slots {
+  const allowances = allowancesBy(quota);
+  const ledger =
+    redis.url === undefined
+      ? createLocalLedger({ allowances, pacing: quota.pacing }, clock)
+      : openShared({ ...redis, url: redis.url }, quota, egress, notice, clock);
+  const options = {
+    maxQueued: quota.maxQueued,
+    maxQueuedPerClient: quota.maxQueuedPerClient,
+    maxQueuedBytes: quota.maxQueuedBytes,
+    unprovenShare: quota.unprovenPercent / 100,
+    weights: readWeights(quota.weights),
+    scopesOf: scopesBy(quota),
+  };
+  return createSlots(options, ledger, clock);
+}
+
+function openShared(
+  { url, keyPrefix }: RedisConfig & { url: string },
+  quota: QuotaConfig,
+  egress: string,
+  notice: QuotaNotice,
+  clock: Clock,
+): Ledger {
+  const allowances = allowancesBy(quota);
+  const redis: RedisConnection = connectRedis(url, (reason) =>
+    shared.lost(reason ?? new Error('the connection was closed')),
+  );
+  const account = createRedisLedger(
+    {
+      allowances,
+      pacing: quota.pacing,
+      egress,
+      keyPrefix,
+      replica: randomUUID(),
+      onLowered: () =>
+        notice('warn', 'another replica of this egress is configured for a lower rate; the lowest counts for all'),
+    },
+    redis,
+    clock,
+  );
+  const shared = createSharedLedger(
+    {
+      allowances,
+      egressScope: quota.perInterface ? `${EGRESS}:download` : EGRESS,
+      replicas: quota.replicas,
+      onAway: (reason) =>
+        notice('warn', 'Redis is away: this replica goes on with its own share of the quota', {
+          reason: reason.message,
+        }),
+      onBack: (awayMs) => notice('info', 'Redis is back: the quota is shared again', { awayMs: Math.round(awayMs) }),
+    },
+    account,
+    clock,
+  );
+  return {
+    reserve: (ask) => shared.reserve(ask),
+    giveBack: (slots, scopes) => shared.giveBack(slots, scopes),
+    amend: (slot, usedAt, scopes) => shared.amend(slot, usedAt, scopes),
+    refused: (slot, scopes) => shared.refused(slot, scopes),
+    async [Symbol.asyncDispose]() {
+      await shared[Symbol.asyncDispose]();
+      redis.disconnect();
+    },
+  };
+}
