@@ -44,7 +44,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
 
   await using opening = new AsyncDisposableStack();
   const spool = opening.use(await createSpool(config.spool));
-  const slots = opening.use(openQuota({ quota, redis: config.redis, egress: config.egress.id, notice }, clock));
+  const slots = opening.use(await openQuota({ quota, redis: config.redis, egress: config.egress.id, notice }, clock));
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
   const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
 

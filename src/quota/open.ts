@@ -16,12 +16,12 @@ export type QuotaNotice = (level: 'info' | 'warn', message: string, details?: ob
 export type OpenQuotaOptions = { quota: QuotaConfig; redis: RedisConfig; egress: string; notice: QuotaNotice };
 
 /** Opens the quota: shared through Redis where one is configured, else of this process alone. */
-export function openQuota({ quota, redis, egress, notice }: OpenQuotaOptions, clock: Clock): Slots {
+export async function openQuota({ quota, redis, egress, notice }: OpenQuotaOptions, clock: Clock): Promise<Slots> {
   const allowances = allowancesBy(quota);
   const ledger =
     redis.url === undefined
       ? createLocalLedger({ allowances, pacing: quota.pacing }, clock)
-      : openShared({ ...redis, url: redis.url }, quota, egress, notice, clock);
+      : await openShared({ ...redis, url: redis.url }, quota, egress, notice, clock);
   const options = {
     maxQueued: quota.maxQueued,
     maxQueuedPerClient: quota.maxQueuedPerClient,
@@ -33,7 +33,7 @@ export function openQuota({ quota, redis, egress, notice }: OpenQuotaOptions, cl
   return createSlots(options, ledger, clock);
 }
 
-function openShared(
+async function openShared(
   { url, keyPrefix }: RedisConfig & { url: string },
   quota: QuotaConfig,
   egress: string,
@@ -71,6 +71,7 @@ function openShared(
     account,
     clock,
   );
+  onDown = (reason) => shared.lost(reason);
   return {
     reserve: (ask) => shared.reserve(ask),
     giveBack: (slots, scopes) => shared.giveBack(slots, scopes),
@@ -81,4 +82,18 @@ function openShared(
       redis.disconnect();
     },
   };
+}
+
+/** How long a start waits for Redis before it goes on without it, in ms. */
+const FIRST_CONTACT_MS = 1000;
+
+/** Waits until a connection is ready, or for so long. */
+function firstContact(redis: RedisConnection, withinMs: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(withinMs, resolve);
+    redis.once('ready', () => {
+      cancel();
+      resolve();
+    });
+  });
 }
