@@ -39,11 +39,12 @@ async function openShared(
   egress: string,
   notice: QuotaNotice,
   clock: Clock,
-): Ledger {
+): Promise<Ledger> {
   const allowances = allowancesBy(quota);
-  const redis: RedisConnection = connectRedis(url, (reason) =>
-    shared.lost(reason ?? new Error('the connection was closed')),
-  );
+  // Lost before anything was opened is not lost, but not there yet.
+  let onDown = (_reason: Error): void => {};
+  const redis = connectRedis(url, (reason) => onDown(reason ?? new Error('the connection was closed')));
+  await firstContact(redis, FIRST_CONTACT_MS, clock);
   const account = createRedisLedger(
     {
       allowances,
