@@ -98,6 +98,21 @@ export const KINDS = {
   CODING_UNKNOWN: kind(501, 'downstream', 'illegal_argument', ARGUMENT, 'This transfer coding is not implemented.'),
   VERSION_UNSUPPORTED: kind(505, 'downstream', 'illegal_argument', ARGUMENT, 'HTTP Version Not Supported'),
 
+  CLIENT_LIMITED: kind(
+    503,
+    'downstream',
+    'service_unavailable',
+    THROTTLED,
+    'Too many requests of this client, pause a little and retry.',
+  ),
+  CLIENT_LIMITED_429: kind(
+    429,
+    'downstream',
+    'reach_limit',
+    'ReachLimitException',
+    'This request has reached api limit',
+  ),
+
   GATEWAY_FAULT: kind(502, 'gateway', 'bad_gateway', 'GatewayException', 'Bad Gateway'),
   SPOOL_FULL: kind(
     503,

@@ -345,8 +345,7 @@ describe('warnings', () => {
   test.each([
     ['cache.disk.dir=/var/cache', 'nothing is cached'],
     ['publicUrl=https://files.example.com', 'handed on as they are'],
-    ['clientLimit.requests=1', 'one client may use up the whole quota'],
-    ['clientLimit.seconds=1', 'one client may use up the whole quota'],
+    ['clientLimit.localPerSecond=1', 'nothing is answered from a cache'],
     ['access.grantSeconds=1', 'asked for every single'],
     ['spool.diskBytes=1MB', 'answered with 503'],
   ])('%s is accepted, and what follows from it is told', async (flag, follows) => {
@@ -355,7 +354,7 @@ describe('warnings', () => {
   });
 
   test('a key that is set to its default needs none', async () => {
-    const set = ['clientLimit.requests=300', 'redis.keyPrefix=chatfiles:'];
+    const set = ['access.grantSeconds=300', 'redis.keyPrefix=chatfiles:'];
     expect((await loadConfig({ env: URL_ENV, set })).warnings).toEqual([]);
   });
 });

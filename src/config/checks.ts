@@ -8,8 +8,7 @@ import type { Config } from './schema.ts';
 
 /** Keys that later versions fulfil, and what follows from them today. */
 const NOT_YET: Record<string, string> = {
-  'clientLimit.requests': 'one client may use up the whole quota; limit clients in front of the gateway',
-  'clientLimit.seconds': 'one client may use up the whole quota; limit clients in front of the gateway',
+  'clientLimit.localPerSecond': 'nothing is answered from a cache',
   'cache.disk.dir': 'nothing is cached; every thumbnail is fetched from Easemob and counts against the quota',
   'access.grantSeconds': 'Easemob is asked for every single download and thumbnail',
   publicUrl: "addresses in Easemob's answers are handed on as they are",

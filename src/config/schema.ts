@@ -5,7 +5,14 @@ import { logSchema } from '../logger.ts';
 import { destinationsSchema, tokensSchema } from '../policy/config.ts';
 import { port } from '../quantity.ts';
 import { clientLimitSchema, egressSchema, quotaSchema, redisSchema } from '../quota/config.ts';
-import { adminSchema, limitsSchema, listenSchema, publicUrlSchema, trustedProxiesSchema } from '../server/config.ts';
+import {
+  adminSchema,
+  limitsSchema,
+  listenSchema,
+  publicUrlSchema,
+  tellSchema,
+  trustedProxiesSchema,
+} from '../server/config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 
 /** Every key there is: the rooms' schemas, put together. */
@@ -20,9 +27,10 @@ export const configSchema = z.strictObject({
   egress: egressSchema.prefault({}),
   quota: quotaSchema.prefault({}),
   retry: retrySchema.prefault({}),
-  trustedProxies: trustedProxiesSchema,
-  log: logSchema.prefault({}),
   clientLimit: clientLimitSchema.prefault({}),
+  trustedProxies: trustedProxiesSchema,
+  tell: tellSchema.prefault({}),
+  log: logSchema.prefault({}),
   publicUrl: publicUrlSchema,
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),

@@ -3,6 +3,7 @@ import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
 import { parseRedisUrl } from './redis-connection.ts';
 
 const MB = 1024 ** 2;
+const CLIENTS_BY = ['address', 'token', 'app'] as const;
 const PACINGS = ['auto', 'smooth', 'burst'] as const;
 const weightError = 'must be org/app=weight with a whole number from 1 to 100, like my-org/my-app=3';
 
@@ -48,7 +49,7 @@ export const quotaSchema = z.strictObject({
     .default(0)
     .describe('What one app (App Key) may send in one window besides, as newer Easemob plans count; 0: not counted.'),
   fairBy: z
-    .enum(['address', 'token', 'app'], { error: 'must be one of address, token, app' })
+    .enum(CLIENTS_BY, { error: `must be one of ${CLIENTS_BY.join(', ')}` })
     .default('address')
     .describe('Who takes turns when requests must wait: client addresses, bearers of a token, or apps.'),
   weights: z
@@ -69,10 +70,22 @@ export const quotaSchema = z.strictObject({
     .describe('How many replicas to reckon with while Redis has not been reached since the start.'),
 });
 
-/** How many requests one client address may make. */
+/** How many requests one client may make. */
 export const clientLimitSchema = z.strictObject({
-  requests: whole(1, 1_000_000).default(300).describe('How many requests one client address may make in that time.'),
+  requests: whole(1, 1_000_000).default(300).describe('How many requests one client may send on in that time.'),
   seconds: whole(1, 86_400).default(10).describe('The time, in seconds, over which those requests are counted.'),
+  by: z
+    .enum(CLIENTS_BY, { error: `must be one of ${CLIENTS_BY.join(', ')}` })
+    .default('address')
+    .describe('Who counts as one client: an address (an IPv6 /64), the bearer of a token, or an app.'),
+  status: z
+    .int({ error: 'must be 503 or 429' })
+    .refine((status) => status === 503 || status === 429, { error: 'must be 503 or 429' })
+    .default(503)
+    .describe('The status of a refusal: 503 as Easemob documents it, or 429 as its newer plans answer.'),
+  localPerSecond: whole(1, 1_000_000)
+    .default(300)
+    .describe('How many requests a second of one address each replica serves from its cache, which are not counted.'),
 });
 
 const redisError =
@@ -98,7 +111,7 @@ export const redisSchema = z.strictObject({
 
 /** The upstream's allowance and the line in front of it. */
 export type QuotaConfig = z.output<typeof quotaSchema>;
-/** The allowance of one client address. */
+/** The allowance of one client. */
 export type ClientLimitConfig = z.output<typeof clientLimitSchema>;
 /** The Redis that replicas share, if any. */
 export type RedisConfig = z.output<typeof redisSchema>;

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { byteSize, milliseconds, port, whole } from '../quantity.ts';
+import { byteSize, milliseconds, port, whole, yesOrNo } from '../quantity.ts';
 
 const MB = 1024 ** 2;
 
@@ -72,6 +72,13 @@ export const trustedProxiesSchema = z
     'The proxies in front whose X-Forwarded-For is believed: addresses, CIDR ranges, or a number of proxies. Empty: nobody.',
   );
 
+/** What clients are told beside the answer itself. */
+export const tellSchema = z.strictObject({
+  serverTiming: yesOrNo()
+    .default(false)
+    .describe('Whether answers tell how long they waited for a slot and for Easemob, in the field Server-Timing.'),
+});
+
 /** The origin under which clients reach the gateway. */
 export const publicUrlSchema = z
   .string({ error: originError() })
@@ -90,6 +97,8 @@ export type ListenConfig = z.output<typeof listenSchema>;
 export type AdminConfig = z.output<typeof adminSchema>;
 /** The limits of what a client may send. */
 export type LimitsConfig = z.output<typeof limitsSchema>;
+/** What clients are told beside the answer itself. */
+export type TellConfig = z.output<typeof tellSchema>;
 /** Trusted addresses and ranges, or how many proxies stand in front. */
 export type TrustedProxies = z.output<typeof trustedProxiesSchema>;
 
