@@ -42,8 +42,8 @@ export const noCaution = (): Caution => ({
   refusals: [],
 });
 
-/** Learns from a refusal at `now`, of the slot that was the `rank`-th of `slots` in its window. */
-export function learnRefusal(caution: Caution, now: number, rank: number, slots: number): void {
+/** Learns from a refusal at `now`, of the slot that was the `rank`-th of `slots` in its window, where that is still known. */
+export function learnRefusal(caution: Caution, now: number, rank: number | undefined, slots: number): void {
   caution.refusals = [...caution.refusals.filter((at) => at > now - CAUTION.clusterMs), now];
   // One that was on its way before the pause began tells nothing new.
   if (now < caution.pausedUntil) return;
@@ -52,8 +52,10 @@ export function learnRefusal(caution: Caution, now: number, rank: number, slots:
     caution.pausedUntil = now + caution.pauseMs;
     caution.isProbing = true;
     caution.refusals = [];
-  } else if (rank <= slots * CAUTION.surprise && now >= caution.smoothUntil) {
-    caution.smoothMs = Math.min(Math.max(caution.smoothMs * 2, CAUTION.firstSmoothMs), CAUTION.longestSmoothMs);
+  } else if (rank !== undefined && rank <= slots * CAUTION.surprise && now >= caution.smoothUntil) {
+    // Longer each time; but a time as long as the longest without a surprise is forgotten.
+    const lastMs = now < caution.smoothUntil + CAUTION.longestSmoothMs ? caution.smoothMs : 0;
+    caution.smoothMs = Math.min(Math.max(lastMs * 2, CAUTION.firstSmoothMs), CAUTION.longestSmoothMs);
     caution.smoothUntil = now + caution.smoothMs;
   }
 }

@@ -16,7 +16,7 @@ export type Place = { client: string; app: string; isProven: boolean; priority: 
 export type FairQueue<Waiter extends Place> = {
   /** Puts a waiter at the end of its client's line. */
   push(waiter: Waiter): void;
-  /** Puts a waiter that had its turn in vain before all others: it keeps its place across tries. */
+  /** Puts a waiter that had its turn in vain before all that had none yet: it keeps its place across tries. */
   pushFirst(waiter: Waiter): void;
   /** Takes out whoever is next. */
   shift(): Waiter | undefined;
@@ -57,7 +57,7 @@ export function createFairQueue<Waiter extends Place>({ unprovenShare, weights }
 
   return {
     push: (waiter) => laneOf(waiter).push(waiter),
-    pushFirst: (waiter) => void first.unshift(waiter),
+    pushFirst: (waiter) => void first.push(waiter),
     shift: () => first.shift() ?? takeTurn(),
     remove(waiter) {
       const at = first.indexOf(waiter);
@@ -67,9 +67,10 @@ export function createFairQueue<Waiter extends Place>({ unprovenShare, weights }
     },
     ahead(place) {
       const own = laneOf(place).ahead(place);
+      // While `own` turns are taken in its lane (and, for an unproven one, its own), the other lane takes so many.
       const other = place.isProven
-        ? Math.min(unproven.size, Math.floor(own * (unprovenShare / (1 - unprovenShare))))
-        : Math.min(proven.size, Math.ceil(own * (1 / unprovenShare - 1)));
+        ? Math.min(unproven.size, Math.floor((own * unprovenShare) / Math.max(1 - unprovenShare, Number.EPSILON)))
+        : Math.min(proven.size, Math.ceil(((own + 1) * (1 - unprovenShare)) / Math.max(unprovenShare, Number.EPSILON)));
       return first.length + own + other;
     },
     waitingOf: (place) => proven.waitingOf(place) + unproven.waitingOf(place),
@@ -154,20 +155,26 @@ class Lane<Waiter extends Place> {
     return true;
   }
 
-  /** Everybody of a better class, and of each other client as many as this one has waiting, itself included. */
+  /**
+   * Everybody of a better class; of each other client of the app as many as this one will have had turns; and of the
+   * other apps, as many as their weight gives them meanwhile.
+   */
   ahead({ app: name, client, priority }: Place): number {
-    const own = this.#apps.get(name)?.classes.get(priority)?.get(client)?.size ?? 0;
-    let ahead = own;
-    for (const [appName, app] of this.#apps) {
-      for (const [each, lines] of app.classes) {
-        if (each > priority) continue;
-        for (const [other, line] of lines) {
-          if (each < priority) ahead += line.size;
-          else if (appName !== name || other !== client) ahead += Math.min(line.size, own + 1);
+    const own = this.#apps.get(name)?.classes.get(priority);
+    const turns = (own?.get(client)?.size ?? 0) + 1;
+    let inApp = turns - 1;
+    for (const [other, line] of own ?? []) if (other !== client) inApp += Math.min(line.size, turns);
+    let elsewhere = 0;
+    for (const [other, { classes, weight }] of this.#apps) {
+      for (const [each, lines] of classes) {
+        const size = lines.values().reduce((sum, line) => sum + line.size, 0);
+        if (each < priority) elsewhere += size;
+        else if (each === priority && other !== name) {
+          elsewhere += Math.min(size, Math.ceil(((inApp + 1) * weight) / this.#weightOf(name)));
         }
       }
     }
-    return ahead;
+    return inApp + elsewhere;
   }
 
   waitingOf({ app, client }: Pick<Place, 'client' | 'app'>): number {

@@ -3,7 +3,7 @@
 /** Leave to make one upstream attempt at `at`, in ms of this process's monotonic clock. */
 export type Slot = { id: string; at: number };
 
-/** What is asked for: how many slots, for which scopes, and how many clients wait here. */
+/** What is asked for: how many slots, for which scopes, how many clients wait on this replica, and whether the upstream accepts. */
 export type Ask = { count: number; scopes: Scopes; activeClients: number; accepted: boolean };
 
 /** The name of an allowance: `egress`, `egress:upload`…, or `app:org/app`. */
@@ -12,20 +12,28 @@ export type ScopeName = string;
 /** The allowances that a slot counts for; the first is that of the egress, and sets the pace. */
 export type Scopes = readonly [ScopeName, ...ScopeName[]];
 
-/** What an ask brings: slots in order of time (fewer than asked for only while paused), and what to know of the others. */
-export type Grant = {
-  slots: Slot[];
-  /** When to ask again, where `slots` is empty: ms of the monotonic clock. */
-  askAgainAt: number | undefined;
+/** How soon slots are to be had. */
+export type Outlook = {
   /** This replica's part of all clients that wait, above 0 and up to 1. */
   share: number;
-  /** The mean time between slots of the whole egress, in ms. */
+  /** The mean time between slots of all replicas together, in ms. */
   paceMs: number;
+  /** Slots that are to be had at once, before that pace begins. */
+  room: number;
+};
+
+/** What an ask brings: slots in order of time, and what to know of the others. */
+export type Grant = Outlook & {
+  slots: Slot[];
+  /** Where there are fewer than asked for: when to ask again, in ms of the monotonic clock. */
+  askAgainAt: number | undefined;
 };
 
 /** An account of slots; all its promises resolve, whatever happens behind them. */
 export type Ledger = AsyncDisposable & {
   reserve(ask: Ask): Promise<Grant>;
+  /** What may be expected before the first ask for these scopes. */
+  outlook(scopes: Scopes): Outlook;
   /** Gives slots back that nobody needs, for others to use. */
   giveBack(slots: readonly Slot[], scopes: Scopes): void;
   /** Tells when a slot was really used, where that was noticeably later than its time. */

@@ -1,19 +1,38 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { createFairQueue, type FairQueue, type FairQueueConfig, type Place } from './fair-queue.ts';
-import type { Ledger, Scopes, Slot } from './ledger.ts';
+import type { Ledger, Outlook, Scopes, Slot } from './ledger.ts';
 
 /** What a request is for; each kind may have an allowance of its own. */
 export type Kind = 'upload' | 'download' | 'thumbnail';
 
 /** A request for leave to make an attempt; `isRetry`: it had a slot and was refused, so it stands first. */
-export type SlotRequest = Place & { kind: Kind; bytes: number; maxWaitMs: number; isRetry: boolean; signal: AbortSignal };
+export type SlotRequest = Place & {
+  kind: Kind;
+  bytes: number;
+  maxWaitMs: number;
+  isRetry: boolean;
+  signal: AbortSignal;
+};
 
 /** A slot in use: `refused` tells that the upstream refused the attempt for its rate, `accepted` that it did not. */
 export type SlotInUse = { refused(): void; accepted(): void };
 
 /** How fair the queue of a line is. */
 export type LineOptions = FairQueueConfig;
+
+/** What all lines of this replica have in common: the clients that wait in any of them, and news for the account. */
+export type Here = { readonly clients: number; hasAccepted: boolean };
+
+/** What a line needs; `onIdle` is called whenever nobody waits in it any more. */
+export type LineDeps = {
+  scopes: Scopes;
+  fairness: LineOptions;
+  ledger: Ledger;
+  clock: Clock;
+  here: Here;
+  onIdle: () => void;
+};
 
 /** Slots that all replicas together hold reserved: under half a second of thirty a second. */
 const AHEAD = 12;
@@ -36,37 +55,46 @@ export class Line {
   readonly #scopes: Scopes;
   readonly #ledger: Ledger;
   readonly #clock: Clock;
+  readonly #here: Here;
   readonly #onIdle: () => void;
   /** Reserved and not yet due, in order of time. */
   #reserved: Slot[] = [];
   #isAsking = false;
   #isClosed = false;
-  #hasAccepted = false;
-  #share = 1;
-  #paceMs = 0;
+  #outlook: Outlook;
   #askAgainAt = 0;
   #cancelTimer: () => void = () => {};
 
-  constructor(scopes: Scopes, options: LineOptions, ledger: Ledger, clock: Clock, onIdle: () => void) {
-    this.queue = createFairQueue(options);
+  constructor({ scopes, fairness, ledger, clock, here, onIdle }: LineDeps) {
+    this.queue = createFairQueue(fairness);
     this.#scopes = scopes;
     this.#ledger = ledger;
     this.#clock = clock;
+    this.#here = here;
     this.#onIdle = onIdle;
+    this.#outlook = ledger.outlook(scopes);
   }
 
-  get isIdle(): boolean {
-    return this.queue.size === 0 && this.#reserved.length === 0 && !this.#isAsking;
+  /** Tells that nobody waits here, if so. */
+  rest(): void {
+    if (this.queue.size === 0 && this.#reserved.length === 0 && !this.#isAsking) this.#onIdle();
   }
 
-  /** How long one that comes now will wait: until the slot of the last one ahead is due, and on at this replica's pace. */
+  /** This line's part of all slots: that of its clients among all that wait, here and elsewhere. */
+  get #part(): number {
+    const all = this.#here.clients;
+    return all === 0 ? this.#outlook.share : (this.#outlook.share * Math.max(1, this.queue.clients)) / all;
+  }
+
+  /** How long one that comes now will wait at least: for the slots that are reserved and free, and on at this line's pace. */
   expectedWaitMs(place: Place): number {
     const now = this.#clock.monotonic();
     const ahead = this.queue.ahead(place);
     const slot = this.#reserved[ahead];
     if (slot) return Math.max(0, slot.at - now);
     const last = Math.max(now, this.#reserved.at(-1)?.at ?? 0, this.#askAgainAt);
-    return last - now + (ahead - this.#reserved.length) * (this.#paceMs / this.#share);
+    const beyond = ahead - this.#reserved.length - Math.floor(this.#outlook.room * this.#part);
+    return last - now + Math.max(0, beyond) * (this.#outlook.paceMs / this.#part);
   }
 
   wait(request: SlotRequest): Promise<SlotInUse> {
@@ -94,7 +122,7 @@ export class Line {
     };
     const leave = () => giveUp(new GatewayError('CLIENT_GONE', { reason: 'left the queue' }));
     const cancelDeadline = this.#clock.after(request.maxWaitMs, () =>
-      giveUp(queueFull(this.#paceMs / this.#share, `waited for ${request.maxWaitMs} ms`)),
+      giveUp(queueFull(this.expectedWaitMs(request) - request.maxWaitMs, `waited for ${request.maxWaitMs} ms`)),
     );
     signal.addEventListener('abort', leave, { once: true });
     if (request.isRetry) this.queue.pushFirst(waiter);
@@ -122,7 +150,7 @@ export class Line {
     if (next !== undefined) {
       const waitMs = Math.max(0, next - this.#clock.monotonic() - EARLY_MS);
       this.#cancelTimer = this.#clock.after(waitMs, () => this.#serve());
-    } else this.#onIdle();
+    } else this.rest();
   }
 
   #useDueSlots(): void {
@@ -137,7 +165,11 @@ export class Line {
       this.queue.shift()?.grant({
         refused: () => this.#ledger.refused(slot, this.#scopes),
         accepted: () => {
-          this.#hasAccepted = true;
+          this.#here.hasAccepted = true;
+          // It may have been a probe: then there is no more need to wait for the next.
+          if (this.#askAgainAt <= this.#clock.monotonic()) return;
+          this.#askAgainAt = 0;
+          this.#serve();
         },
       });
     }
@@ -149,22 +181,25 @@ export class Line {
   }
 
   #reserveMore(): void {
-    const target = Math.max(1, Math.round(AHEAD * this.#share));
+    const target = Math.max(1, Math.round(AHEAD * this.#part));
     const wanted = Math.min(this.queue.size, target) - this.#reserved.length;
     // Half of what may be held at a time: one command then brings several slots.
     if (wanted <= 0 || this.#isAsking || this.#reserved.length > target / 2) return;
     if (this.#clock.monotonic() + EARLY_MS < this.#askAgainAt) return;
+    void this.#ask(wanted);
+  }
+
+  async #ask(count: number): Promise<void> {
     this.#isAsking = true;
-    const ask = { count: wanted, scopes: this.#scopes, activeClients: this.queue.clients, accepted: this.#hasAccepted };
-    this.#hasAccepted = false;
-    void this.#ledger.reserve(ask).then(({ slots, askAgainAt, share, paceMs }) => {
-      this.#isAsking = false;
-      this.#share = share;
-      this.#paceMs = paceMs;
-      this.#askAgainAt = askAgainAt ?? 0;
-      this.#reserved = [...this.#reserved, ...slots].toSorted((a, b) => a.at - b.at);
-      if (this.#isClosed) this.#giveBackFrom(0);
-      else this.#serve();
-    });
+    const { clients, hasAccepted } = this.#here;
+    this.#here.hasAccepted = false;
+    const ask = { count, scopes: this.#scopes, activeClients: clients, accepted: hasAccepted };
+    const { slots, askAgainAt, ...outlook } = await this.#ledger.reserve(ask);
+    this.#isAsking = false;
+    this.#outlook = outlook;
+    this.#askAgainAt = askAgainAt ?? 0;
+    this.#reserved = [...this.#reserved, ...slots].toSorted((a, b) => a.at - b.at);
+    if (this.#isClosed) this.#giveBackFrom(0);
+    else this.#serve();
   }
 }

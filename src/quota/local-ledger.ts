@@ -6,6 +6,7 @@ import {
   CATCH_UP,
   type Grant,
   type Ledger,
+  type Outlook,
   type Pacing,
   type ScopeName,
   type Scopes,
@@ -15,9 +16,12 @@ import { earliestSlot, isSaturated, type Scope } from './rule.ts';
 
 /**
  * What the account of one process needs: the allowances, how slots follow each other, when the first may be, and
- * this process's part of all clients that wait, where others are known to be there.
+ * which part of the allowance of all this is, where others are known to be there.
  */
 export type LocalLedgerOptions = { allowances: Allowances; pacing: Pacing; holdMs?: number; share?: number };
+
+/** Past slots are kept for so many windows: a refusal that comes late is still told from the others of its window. */
+const PAST_WINDOWS = 10;
 
 /** Opens an account of slots in this process, by the same rule that the Lua scripts follow for many. */
 export const createLocalLedger = (options: LocalLedgerOptions, clock: Clock): Ledger => new LocalLedger(options, clock);
@@ -25,11 +29,12 @@ export const createLocalLedger = (options: LocalLedgerOptions, clock: Clock): Le
 class LocalLedger implements Ledger {
   readonly #options: LocalLedgerOptions;
   readonly #clock: Clock;
-  /** Per scope, its slots in order of time, past ones for as long as they are in a window. */
+  /** Per scope, its slots in order of time; only scopes that have any are kept. */
   readonly #scopes = new Map<ScopeName, Slot[]>();
   readonly #caution: Caution = noCaution();
   readonly #openAt: number;
   #made = 0;
+  #sweepAt = 0;
 
   constructor(options: LocalLedgerOptions, clock: Clock) {
     this.#options = options;
@@ -37,18 +42,30 @@ class LocalLedger implements Ledger {
     this.#openAt = clock.monotonic() + (options.holdMs ?? 0);
   }
 
+  outlook(scopes: Scopes): Outlook {
+    const now = this.#clock.monotonic();
+    const { share = 1, allowances } = this.#options;
+    const rules = scopes.map((name) => ({ name, ...allowances(name) }));
+    const left = rules.map(({ name, slots, windowMs }) => slots - this.#timesAfter(name, now - windowMs).length);
+    return {
+      share,
+      // The others are reckoned with by the share: what is told is the pace of all together.
+      paceMs: share * Math.max(...rules.map(({ slots, windowMs }) => windowMs / slots)),
+      room: this.#isEven(now) || now < this.#caution.pausedUntil ? 0 : Math.max(0, Math.min(...left)),
+    };
+  }
+
   reserve({ count, scopes, accepted }: Ask): Promise<Grant> {
     const now = this.#clock.monotonic();
+    this.#forgetPast(now);
     if (accepted) learnAcceptance(this.#caution, now);
-    const { slots: perWindow, windowMs } = this.#options.allowances(scopes[0]);
-    const around = { share: this.#options.share ?? 1, paceMs: windowMs / perWindow };
-    if (now < this.#caution.pausedUntil) {
-      return Promise.resolve({ slots: [], askAgainAt: this.#caution.pausedUntil, ...around });
-    }
-    for (const name of scopes) this.#forgetBefore(name, now);
+    const probeAt = this.#caution.isProbing ? this.#slotsOf(scopes[0]).at(-1)?.at : undefined;
+    if (now < this.#caution.pausedUntil) return this.#grant([], this.#caution.pausedUntil, scopes);
+    if (probeAt !== undefined && probeAt > now) return this.#grant([], probeAt, scopes);
     const from = Math.max(now, this.#openAt);
-    const slots = Array.from({ length: count }, () => this.#reserveOne(scopes, from, now));
-    return Promise.resolve({ slots: slots.toSorted((a, b) => a.at - b.at), askAgainAt: undefined, ...around });
+    const length = this.#caution.isProbing ? Math.min(count, 1) : count;
+    const slots = Array.from({ length }, () => this.#reserveOne(scopes, from, now));
+    return this.#grant(slots, this.#caution.isProbing ? slots[0]?.at : undefined, scopes);
   }
 
   giveBack(slots: readonly Slot[], scopes: Scopes): void {
@@ -59,16 +76,21 @@ class LocalLedger implements Ledger {
     for (const name of scopes) if (this.#take(name, id)) this.#insert(name, { id, at: usedAt });
   }
 
-  refused({ id, at }: Slot, scopes: Scopes): void {
+  refused({ id }: Slot, scopes: Scopes): void {
     const { slots, windowMs } = this.#options.allowances(scopes[0]);
     const list = this.#slotsOf(scopes[0]);
     const place = list.findIndex((each) => each.id === id);
-    const rank = list.slice(0, place + 1).filter((each) => each.at > at - windowMs).length;
+    const at = list[place]?.at;
+    const rank = at === undefined ? undefined : list.slice(0, place + 1).filter((one) => one.at > at - windowMs).length;
     learnRefusal(this.#caution, this.#clock.monotonic(), rank, slots);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
+  }
+
+  #grant(slots: Slot[], askAgainAt: number | undefined, scopes: Scopes): Promise<Grant> {
+    return Promise.resolve({ slots: slots.toSorted((a, b) => a.at - b.at), askAgainAt, ...this.outlook(scopes) });
   }
 
   #reserveOne(scopes: Scopes, from: number, now: number): Slot {
@@ -83,27 +105,40 @@ class LocalLedger implements Ledger {
   }
 
   #ruleOf(name: ScopeName, from: number, now: number): Scope {
-    const scope = { times: this.#slotsOf(name).map(({ at }) => at), ...this.#options.allowances(name) };
-    return { ...scope, gapMs: this.#gapMs(scope.windowMs / scope.slots, isSaturated(scope, from), now) };
+    const { slots, windowMs } = this.#options.allowances(name);
+    const scope = { times: this.#timesAfter(name, now - windowMs), slots, windowMs };
+    return { ...scope, gapMs: this.#gapMs(windowMs / slots, isSaturated(scope, from), now) };
   }
 
   #gapMs(evenMs: number, saturated: boolean, now: number): number {
-    const { pacing } = this.#options;
     if (this.#caution.isProbing) return Math.max(CAUTION.probeMs, evenMs);
-    if (pacing === 'smooth' || now < this.#caution.smoothUntil) return evenMs;
-    return pacing === 'auto' && saturated ? evenMs * CATCH_UP : 0;
+    if (this.#isEven(now)) return evenMs;
+    return this.#options.pacing === 'auto' && saturated ? evenMs * CATCH_UP : 0;
+  }
+
+  #isEven(now: number): boolean {
+    return this.#options.pacing === 'smooth' || this.#caution.isProbing || now < this.#caution.smoothUntil;
   }
 
   #slotsOf(name: ScopeName): Slot[] {
     return this.#scopes.get(name) ?? [];
   }
 
-  #forgetBefore(name: ScopeName, now: number): void {
-    const { windowMs } = this.#options.allowances(name);
-    this.#scopes.set(
-      name,
-      this.#slotsOf(name).filter(({ at }) => at > now - 2 * windowMs),
-    );
+  #timesAfter(name: ScopeName, after: number): number[] {
+    const list = this.#slotsOf(name);
+    return list.slice(list.findLastIndex(({ at }) => at <= after) + 1).map(({ at }) => at);
+  }
+
+  /** Once a second, in all scopes: clients name the apps, and what they name must not stay. */
+  #forgetPast(now: number): void {
+    if (now < this.#sweepAt) return;
+    this.#sweepAt = now + 1000;
+    for (const [name, list] of this.#scopes) {
+      const oldest = now - PAST_WINDOWS * this.#options.allowances(name).windowMs;
+      const past = list.findLastIndex(({ at }) => at <= oldest) + 1;
+      if (past === list.length) this.#scopes.delete(name);
+      else list.splice(0, past);
+    }
   }
 
   /** Behind those of the same time: among equals, the order is that of reservation. */

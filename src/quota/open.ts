@@ -75,6 +75,7 @@ async function openShared(
   onDown = (reason) => shared.lost(reason);
   return {
     reserve: (ask) => shared.reserve(ask),
+    outlook: (scopes) => shared.outlook(scopes),
     giveBack: (slots, scopes) => shared.giveBack(slots, scopes),
     amend: (slot, usedAt, scopes) => shared.amend(slot, usedAt, scopes),
     refused: (slot, scopes) => shared.refused(slot, scopes),

@@ -64,7 +64,10 @@ export function parseRedisUrl(url: string): RedisUrl | undefined {
   if (form === 'sentinel' && master === undefined) return undefined;
   if (segments.length > 1 || (database !== undefined && !/^\d{1,4}$/.test(database))) return undefined;
   if (form === 'standalone' && nodes.length !== 1) return undefined;
-  const [username, password] = (userInfo ?? '').split(':').map((part) => decodeURIComponent(part));
+  // A Cluster has one database.
+  if (form === 'cluster' && database !== undefined) return undefined;
+  const user = readUserInfo(userInfo ?? '');
+  if (!user) return undefined;
   return {
     form: form as RedisUrl['form'],
     nodes: nodes.map((node) => ({
@@ -73,12 +76,23 @@ export function parseRedisUrl(url: string): RedisUrl | undefined {
     })),
     master,
     options: {
-      ...(username ? { username } : {}),
-      ...(password ? { password } : {}),
+      ...user,
       ...(scheme === 'rediss' ? { tls: {} } : {}),
       ...(database === undefined ? {} : { db: Number(database) }),
     },
   };
+}
+
+/** `user:password`, each percent-encoded; only the first colon divides. */
+function readUserInfo(text: string): { username?: string; password?: string } | undefined {
+  const colon = text.indexOf(':');
+  try {
+    const username = decodeURIComponent(colon === -1 ? text : text.slice(0, colon));
+    const password = colon === -1 ? '' : decodeURIComponent(text.slice(colon + 1));
+    return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }) };
+  } catch {
+    return undefined;
+  }
 }
 
 function readRedisUrl(url: string): RedisUrl {

@@ -26,7 +26,7 @@ export type RedisLedgerOptions = {
   onLowered?: () => void;
 };
 
-/** What is known of the others. */
+/** How many replicas there are, this one among them. */
 export type Members = { members: number };
 
 /** The shared account; unlike a Ledger's, its promises reject while Redis is away. */
@@ -36,6 +36,8 @@ export type RedisLedger = {
   giveBack(slots: readonly Slot[], scopes: Scopes): Promise<void>;
   amend(slot: Slot, usedAt: number, scopes: Scopes): Promise<void>;
   refused(slot: Slot, scopes: Scopes): Promise<void>;
+  /** Tells the others that this replica is going: their shares grow at once. */
+  leave(): Promise<void>;
 };
 
 /** The layout of the keys; a version that changes it counts by itself, and the lower number of both is the sum. */
@@ -48,8 +50,8 @@ const KEEP_MS = 86_400_000;
 const RETURN_MS = 300;
 /** The offset of the clocks is measured anew after so long, in ms: they drift. */
 const OFFSET_MS = 30_000;
-/** The other clock was set when its offset differs by more than this, in ms. */
-const JUMP_MS = 1000;
+/** The other clock was set when its offset differs by more than this beyond what round trips explain, in ms. */
+const JUMP_MS = 100;
 
 const script = (name: string) => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
 const RESERVE = script('reserve');
@@ -71,17 +73,27 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
   const scopeKey = (scope: string) => key(`slots:${scope}`);
 
   let offset: { ms: number; roundTripMs: number; at: number } | undefined;
-  let isLowered = false;
+  const lowered = new Set<string>();
+  /** Redis's clock was set: slots that this replica knows of may be too early or forgotten on the new one. */
+  let wasClockSet = false;
 
   /** Learns the offset from one exchange; false when the other clock was set since the last one. */
   const learnOffset = (sentAt: number, receivedAt: number, theirNow: number): boolean => {
     const roundTripMs = receivedAt - sentAt;
     const sample = { ms: theirNow - (sentAt + receivedAt) / 2, roundTripMs, at: receivedAt };
     const difference = offset === undefined ? 0 : Math.abs(sample.ms - offset.ms);
+    const explainedMs = (roundTripMs + (offset?.roundTripMs ?? 0)) / 2;
     // The truth lies within half a round trip of the sample: an offset outside of that is proven wrong.
     const isBetter = !offset || roundTripMs <= offset.roundTripMs || sample.at > offset.at + OFFSET_MS;
     if (isBetter || difference > roundTripMs / 2) offset = sample;
-    return difference <= roundTripMs / 2 + JUMP_MS;
+    return difference <= explainedMs + JUMP_MS;
+  };
+
+  const warnOnce = (scopes: Scopes, flags: string) => {
+    for (const [i, scope] of scopes.entries()) {
+      if (flags[i] !== '1') lowered.delete(scope);
+      else if (!lowered.has(scope) && lowered.add(scope).size === 1) onLowered();
+    }
   };
 
   const reserve = async (
@@ -92,16 +104,15 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     const deadline = offset === undefined ? 0 : sentAt + offset.ms + COMMAND_TIMEOUT_MS;
     const limits = scopes.map((scope) => allowances(scope));
     const holdMs = Math.max(...limits.map(({ windowMs }) => windowMs)) + RETURN_MS;
-    const keys = [key('state'), key('members'), key('replicas'), ...scopes.map(scopeKey)];
-    const [theirNow = '', again = '', members = '', everybody = '', pace = '', lowered = '', ...pairs] =
-      await scripts.chatfilesReserve(
-        keys.length,
-        ...keys,
-        ...[replica, count, activeClients, deadline, holdMs, comesBack ? 1 : 0, pacing, accepted ? 1 : 0],
-        ...[MEMBER_MS, KEEP_MS, shiftMs(), CATCH_UP, CAUTION.probeMs],
-        ...limits.flatMap(({ slots, windowMs }) => [slots, windowMs]),
-      );
+    const perScope = scopes.flatMap((scope) => [scopeKey(scope), key(`rates:${scope}`)]);
+    const keys = [key('state'), key('members'), key('clients'), ...perScope];
+    const own = [replica, count, activeClients, deadline, holdMs, comesBack || wasClockSet ? 1 : 0];
+    const rule = [pacing, accepted ? 1 : 0, MEMBER_MS, KEEP_MS, shiftMs(), CATCH_UP, CAUTION.probeMs];
+    const rates = limits.flatMap(({ slots, windowMs }) => [slots, windowMs]);
+    const [theirNow = '', again = '', members = '', everybody = '', pace = '', room = '', isLowered = '', ...pairs] =
+      await scripts.chatfilesReserve(keys.length, ...keys, ...own, ...rule, ...rates);
     const isClockSteady = learnOffset(sentAt, clock.monotonic(), Number(theirNow));
+    if (!isClockSteady) wasClockSet = true;
     if (again === 'late') throw new Error('the reservation reached Redis too late');
     const offsetMs = offset?.ms ?? 0;
     const slots: Slot[] = [];
@@ -110,15 +121,14 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
       void giveBack(slots, scopes).catch(() => {});
       throw new Error("Redis's clock was set");
     }
-    if ((lowered === '1') !== isLowered) {
-      isLowered = !isLowered;
-      if (isLowered) onLowered();
-    }
+    wasClockSet = false;
+    warnOnce(scopes, isLowered);
     return {
       slots: slots.toSorted((a, b) => a.at - b.at),
       askAgainAt: again === '0' ? undefined : Number(again) - offsetMs,
       share: Math.min(1, Math.max(1, activeClients) / Math.max(1, Number(everybody))),
       paceMs: Number(pace),
+      room: Number(room),
       members: Number(members),
     };
   };
@@ -135,16 +145,16 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
       const at = usedAt + (offset?.ms ?? 0);
       await Promise.all(scopes.map((scope) => redis.zadd(scopeKey(scope), 'XX', at.toFixed(3), id)));
     },
-    async refused({ id, at }, scopes) {
+    async refused({ id }, scopes) {
       const { slots, windowMs } = allowances(scopes[0]);
       const keys = [key('state'), key('refusals'), scopeKey(scopes[0])];
       const { cluster, clusterMs, firstPauseMs, longestPauseMs, firstSmoothMs, longestSmoothMs, surprise } = CAUTION;
-      await scripts.chatfilesRefused(
-        keys.length,
-        ...keys,
-        ...[id, (at + (offset?.ms ?? 0)).toFixed(3), slots, windowMs, shiftMs(), KEEP_MS],
-        ...[cluster, clusterMs, firstPauseMs, longestPauseMs, firstSmoothMs, longestSmoothMs, surprise],
-      );
+      const own = [id, slots, windowMs, shiftMs(), KEEP_MS];
+      const rule = [cluster, clusterMs, firstPauseMs, longestPauseMs, firstSmoothMs, longestSmoothMs, surprise];
+      await scripts.chatfilesRefused(keys.length, ...keys, ...own, ...rule);
+    },
+    async leave() {
+      await Promise.all([redis.zrem(key('members'), replica), redis.hdel(key('clients'), replica)]);
     },
   };
 }

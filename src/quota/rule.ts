@@ -63,7 +63,8 @@ function leaveFullWindow(
     const first = earlier === 0 ? at : (times[before - earlier] ?? at);
     const last = earlier === slots ? at : times[before + slots - earlier - 1];
     if (last === undefined) return at;
-    if (last - first >= windowMs) continue;
+    // As a sum, like the time that is moved on to: a difference could round to just below the window, for ever.
+    if (last >= first + windowMs) continue;
     // Behind the window that begins with `first`; a slot that would itself begin a full window moves past its next.
     return earlier === 0 ? (times[before] ?? at) : first + windowMs;
   }

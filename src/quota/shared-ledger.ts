@@ -4,14 +4,17 @@
  * 1. Each answer of Redis tells how many replicas there are. When it fails, by error or by time, this replica goes on
  *    by itself with its part of the allowance, evenly, and a little less: the others do the same.
  * 2. It waits one window before its first own slot: what the others had reserved is still being used.
- * 3. It probes with calls that reserve nothing. The first replica back asks for a hold, during which all come back and
- *    their own slots pass; only then does the shared account go on. So nothing is counted twice, in no direction.
+ * 3. It probes with calls that reserve nothing. Once one is answered in time, it comes back: if it was away for longer
+ *    than that window, it asks for a hold, during which all others come back too and their own slots pass; only then does the shared
+ *    account go on. So nothing is counted twice, in no direction. (A replica that alone cannot reach Redis comes back
+ *    only after an answer in time: its vain tries must not hold up those who can.)
+ * 4. Its own slots lie only a moment ahead: none is left over when it comes back.
  * An idle replica sends a heartbeat, so that the others know of it.
  */
 import type { Clock } from '../clock.ts';
-import type { Allowances, Ask, Grant, Ledger, ScopeName, Scopes, Slot } from './ledger.ts';
+import type { Allowances, Ask, Grant, Ledger, Outlook, ScopeName, Scopes, Slot } from './ledger.ts';
 import { createLocalLedger } from './local-ledger.ts';
-import type { RedisLedger } from './redis-ledger.ts';
+import type { Members, RedisLedger } from './redis-ledger.ts';
 
 /** The allowances, how many replicas to reckon with before Redis was ever there, and whom to tell about its going and coming. */
 export type SharedLedgerOptions = {
@@ -28,6 +31,8 @@ const CAREFUL = 0.8;
 const PROBE_MS = 200;
 /** An idle replica is heard of this often, in ms. */
 const HEARTBEAT_MS = 1000;
+/** An own slot may lie so far ahead, in ms; the next is asked for when it comes so near. */
+const OWN_AHEAD_MS = 50;
 
 /** A shared account that can be told that the connection was lost, rather than find out by waiting. */
 export type SharedLedger = Ledger & { lost(reason: Error): void; readonly isAway: boolean };
@@ -47,6 +52,10 @@ class FailoverLedger implements SharedLedger {
   readonly #ownSlots = new WeakMap<Slot, Ledger>();
   #members: number;
   #awaySince = 0;
+  /** When the first slot of an own account may be used, here and by all others that went away too. */
+  #ownFrom = 0;
+  /** Clients that wait here, for heartbeats; they are there for as long as there are slots to come for them. */
+  #active = { clients: 0, share: 1, until: 0 };
   #isClosed = false;
   #cancelTimer: () => void = () => {};
 
@@ -67,11 +76,24 @@ class FailoverLedger implements SharedLedger {
     try {
       const grant = await this.#remote.reserve(ask);
       this.#members = Math.max(1, grant.members);
-      this.#beatAfter(HEARTBEAT_MS);
+      const until = grant.slots.at(-1)?.at ?? grant.askAgainAt ?? 0;
+      this.#active = { clients: ask.activeClients, share: grant.share, until };
+      // One that was under way when another failed must not put off the probe.
+      if (!this.isAway) this.#beatAfter(HEARTBEAT_MS);
       return grant;
     } catch (error) {
       return this.#reserveOwn(this.#goAlone(error), ask);
     }
+  }
+
+  outlook(scopes: Scopes): Outlook {
+    if (this.#own) return this.#own.outlook(scopes);
+    const rules = scopes.map((scope) => this.#options.allowances(scope));
+    return {
+      share: this.#active.share,
+      paceMs: Math.max(...rules.map(({ slots, windowMs }) => windowMs / slots)),
+      room: Math.min(...rules.map(({ slots }) => slots)),
+    };
   }
 
   giveBack(slots: readonly Slot[], scopes: Scopes): void {
@@ -80,7 +102,7 @@ class FailoverLedger implements SharedLedger {
       own?.giveBack([slot], scopes);
       return own === undefined;
     });
-    this.#tell(this.#remote.giveBack(theirs, scopes));
+    if (theirs.length > 0) this.#tell(this.#remote.giveBack(theirs, scopes));
   }
 
   amend(slot: Slot, usedAt: number, scopes: Scopes): void {
@@ -99,16 +121,23 @@ class FailoverLedger implements SharedLedger {
     if (!this.#own && !this.#isClosed) this.#goAlone(reason);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#cancelTimer();
-    return Promise.resolve();
+    // What is not told is found out: a replica that is not heard of is soon no member any more.
+    if (!this.isAway) await this.#remote.leave().catch(() => {});
   }
 
   async #reserveOwn(own: Ledger, ask: Ask): Promise<Grant> {
     const grant = await own.reserve(ask);
-    for (const slot of grant.slots) this.#ownSlots.set(slot, own);
-    return grant;
+    const near = this.#clock.monotonic() + OWN_AHEAD_MS;
+    const slots = grant.slots.filter(({ at }) => at <= near);
+    const later = grant.slots.slice(slots.length);
+    own.giveBack(later, ask.scopes);
+    for (const slot of slots) this.#ownSlots.set(slot, own);
+    const [next] = later;
+    return { ...grant, slots, askAgainAt: next ? next.at - OWN_AHEAD_MS : grant.askAgainAt };
   }
 
   #goAlone(error: unknown): Ledger {
@@ -119,7 +148,10 @@ class FailoverLedger implements SharedLedger {
       const { slots, windowMs } = this.#options.allowances(scope);
       return { slots, windowMs: windowMs * part };
     };
-    const holdMs = this.#options.allowances(this.#options.egressScope).windowMs;
+    // Others may hold slots that lie as far ahead as the last one that was granted here.
+    const { windowMs } = this.#options.allowances(this.#options.egressScope);
+    const holdMs = Math.max(windowMs, this.#active.until - this.#clock.monotonic());
+    this.#ownFrom = this.#clock.monotonic() + holdMs;
     this.#own = createLocalLedger({ allowances, pacing: 'smooth', holdMs, share: 1 / this.#members }, this.#clock);
     this.#awaySince = this.#clock.monotonic();
     this.#options.onAway?.(error instanceof Error ? error : new Error(String(error)));
@@ -135,12 +167,12 @@ class FailoverLedger implements SharedLedger {
   }
 
   async #beat(): Promise<void> {
-    const wasAway = this.isAway;
-    const ask: Ask = { count: 0, scopes: [this.#options.egressScope], activeClients: 0, accepted: false };
+    const own = this.#own;
     try {
-      const { members } = await this.#remote.reserve(ask, wasAway);
+      let { members } = await this.#call(false);
+      if (own && this.#clock.monotonic() > this.#ownFrom) ({ members } = await this.#call(true));
       this.#members = Math.max(1, members);
-      if (wasAway) {
+      if (own && this.#own === own && !this.#isClosed) {
         this.#own = undefined;
         this.#options.onBack?.(this.#clock.monotonic() - this.#awaySince);
       }
@@ -148,6 +180,12 @@ class FailoverLedger implements SharedLedger {
       if (!this.#isClosed) this.#goAlone(error);
     }
     this.#beatAfter(this.isAway ? PROBE_MS : HEARTBEAT_MS);
+  }
+
+  #call(comesBack: boolean): Promise<Members> {
+    const activeClients = this.#clock.monotonic() < this.#active.until ? this.#active.clients : 0;
+    const ask = { count: 0, scopes: [this.#options.egressScope], activeClients, accepted: false } satisfies Ask;
+    return this.#remote.reserve(ask, comesBack);
   }
 
   /** What is only told may be lost: a slot too many then stays reserved, and passes unused. */

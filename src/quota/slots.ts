@@ -10,7 +10,7 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ledger, Scopes } from './ledger.ts';
-import { Line, type LineOptions, queueFull, type SlotInUse, type SlotRequest } from './line.ts';
+import { type Here, Line, type LineOptions, queueFull, type SlotInUse, type SlotRequest } from './line.ts';
 
 /** Leave to make upstream attempts, each at its time. */
 export type Slots = AsyncDisposable & {
@@ -37,15 +37,23 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   const lines = new Map<string, Line>();
   let waitingBytes = 0;
   let isClosed = false;
+  const here: Here = {
+    get clients() {
+      return [...lines.values()].reduce((sum, line) => sum + line.queue.clients, 0);
+    },
+    hasAccepted: false,
+  };
 
   const lineOf = (request: SlotRequest): Line => {
     const scopes = options.scopesOf(request);
     const key = JSON.stringify(scopes);
     const known = lines.get(key);
     if (known) return known;
-    const line = new Line(scopes, options, ledger, clock, () => {
-      if (line.isIdle) lines.delete(key);
-    });
+    const onIdle = () => {
+      // Another may stand in its place by now.
+      if (lines.get(key) === line) lines.delete(key);
+    };
+    const line = new Line({ scopes, fairness: options, ledger, clock, here, onIdle });
     lines.set(key, line);
     return line;
   };
@@ -69,7 +77,11 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   const acquire = async (request: SlotRequest): Promise<SlotInUse> => {
     const line = lineOf(request);
     const refusal = refusalOf(request, line);
-    if (refusal) throw refusal;
+    if (refusal) {
+      // Clients name the apps, so a line that was opened only to be refused must not stay.
+      line.rest();
+      throw refusal;
+    }
     waitingBytes += request.bytes;
     try {
       return await line.wait(request);

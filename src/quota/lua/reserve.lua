@@ -1,19 +1,25 @@
--- Reserves slots for one replica, all of them or, while the upstream is given a pause, none.
--- Promises: in no scope do more than `slots` lie in any `window`; every slot is in the future of Redis's own clock.
+-- Reserves slots for one replica, all of them or, while the upstream is given a pause or is probed, fewer.
+-- Promises: in no scope do more than `slots` lie in any `window` (to the microsecond); every slot is in the future of
+-- Redis's own clock; whatever that clock does, none is granted that others may have had already.
 --
--- KEYS 1 state hash · 2 members zset (id -> expiry ms) · 3 replicas hash (id -> "active clients;slots;window;…")
---      4.. one zset per scope (slot id -> time ms)
--- ARGV 1 replica id · 2 slots wanted · 3 clients that wait there · 4 time ms after which nothing may be granted (0: none)
---      5 hold ms for an account that is new, or that a replica comes back to · 6 1 if it comes back to it
+-- KEYS 1 state hash · 2 members zset (id -> expiry ms) · 3 clients hash (id -> clients that wait there)
+--      then per scope: a zset (slot id -> time ms) and a hash of what each replica believes (id -> "slots;window ms")
+-- ARGV 1 replica id · 2 slots wanted (0: a heartbeat) · 3 clients that wait there · 4 time ms after which nothing may be
+--      granted (0: none) · 5 hold ms for an account that is new, or that a replica comes back to · 6 1 if it comes back
 --      7 pacing: auto, smooth or burst · 8 1 if the upstream has accepted an attempt since the last call
 --      9 ms that a replica stays a member · 10 ms that the account is kept unused · 11 ms to add to the clock (tests)
 --      12 catch-up factor · 13 ms between probes · then per scope: slots, window ms
--- returns { now, ask again at (0: no need), members, clients of all, mean ms between slots, 1 if another's rate is lower,
---           id, at, id, at, … }, times as text: a Lua number would lose its fraction on the way
-local state, members, replicas = KEYS[1], KEYS[2], KEYS[3]
+-- returns { now, ask again at (0: no need), members, clients of all, mean ms between slots, slots still to be had at once,
+--           for each scope 1 if another's rate is lower, id, at, id, at, … }
+--      times as text: a Lua number would lose its fraction on the way
+local state, members, clients = KEYS[1], KEYS[2], KEYS[3]
 local id, count, active, deadline = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local hold, resumes, pacing, accepted = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8] == '1'
 local memberTtl, keep, shift, catchUp, probe = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local PAST_WINDOWS = 10 -- kept for refused.lua, which ranks a slot among those of its window
+local FAR_AHEAD = 10000 -- ms; nobody reserves so far ahead
+local SCOPE_KEEP = 60000 -- ms; the slots of a scope say nothing once they have passed
+local SET_BACK = 100 -- ms; what a clock goes back without having been set
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000 + shift
@@ -22,55 +28,72 @@ local text = function(number) return string.format('%.3f', number) end
 -- A call that sat in a stalled connection must grant nothing: nobody is waiting for its slots any more.
 if deadline > 0 and now > deadline then return { text(now), 'late' } end
 
--- Who is here, how many clients wait everywhere, and the lowest rate that anybody believes in.
+-- 1. Who is here, how many clients wait everywhere, and the lowest rate that anybody believes in.
 redis.call('ZADD', members, text(now + memberTtl), id)
+redis.call('HSET', clients, id, active)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', text(now))) do
   redis.call('ZREM', members, gone)
-  redis.call('HDEL', replicas, gone)
+  redis.call('HDEL', clients, gone)
 end
-local scopes, own = {}, tostring(active)
-for i = 4, #KEYS do
-  local slots, window = tonumber(ARGV[14 + (i - 4) * 2]), tonumber(ARGV[15 + (i - 4) * 2])
-  scopes[#scopes + 1] = { key = KEYS[i], slots = slots, window = window }
-  own = own .. ';' .. slots .. ';' .. window
-end
-redis.call('HSET', replicas, id, own)
-local everybody, isLowered, memberCount = 0, 0, 0
-for _, info in ipairs(redis.call('HVALS', replicas)) do
-  local fields = {}
-  for field in string.gmatch(info, '[^;]+') do fields[#fields + 1] = tonumber(field) end
-  memberCount = memberCount + 1
-  everybody = everybody + fields[1]
-  local first = scopes[1]
-  if fields[2] and fields[2] / fields[3] < first.slots / first.window then
-    first.slots, first.window, isLowered = fields[2], fields[3], 1
-  end
-end
+local memberCount, everybody = redis.call('ZCARD', members), 0
+for _, waiting in ipairs(redis.call('HVALS', clients)) do everybody = everybody + tonumber(waiting) end
 redis.call('PEXPIRE', members, keep)
-redis.call('PEXPIRE', replicas, keep)
+redis.call('PEXPIRE', clients, keep)
+local scopes, lowered = {}, ''
+for i = 4, #KEYS, 2 do
+  local slots, window, isLowered = tonumber(ARGV[10 + i]), tonumber(ARGV[11 + i]), '0'
+  local rates = KEYS[i + 1]
+  redis.call('HSET', rates, id, slots .. ';' .. window)
+  local believed = redis.call('HGETALL', rates)
+  for j = 1, #believed, 2 do
+    local theirSlots, theirWindow = string.match(believed[j + 1], '^(.+);(.+)$')
+    if believed[j] ~= id and not redis.call('ZSCORE', members, believed[j]) then
+      redis.call('HDEL', rates, believed[j])
+    elseif theirSlots / theirWindow < slots / window then
+      slots, window, isLowered = tonumber(theirSlots), tonumber(theirWindow), '1'
+    end
+  end
+  redis.call('PEXPIRE', rates, SCOPE_KEEP)
+  scopes[#scopes + 1] = { key = KEYS[i], slots = slots, window = window }
+  lowered = lowered .. isLowered
+end
 
--- What is known of the upstream's mood. An account without a birth is new, or lost: others may have slots it forgot.
-local known = redis.call('HMGET', state, 'born', 'hold', 'resumed', 'paused', 'probing', 'smooth', 'seq')
-local held, paused, smooth = tonumber(known[2]) or 0, tonumber(known[4]) or 0, tonumber(known[6]) or 0
-local isProbing = known[5] == '1'
+-- 2. What is known of the upstream's mood. An account without a birth is new, or lost: others may have slots it forgot.
+local known = redis.call('HMGET', state, 'born', 'hold', 'resumed', 'paused', 'probing', 'smooth', 'seq', 'seen')
+local born, seq, seen = known[1] or string.format('%.0f', now), tonumber(known[7]) or 0, tonumber(known[8]) or 0
+local held, resumed = tonumber(known[2]) or 0, tonumber(known[3]) or 0
+local paused, smooth, isProbing = tonumber(known[4]) or 0, tonumber(known[6]) or 0, known[5] == '1'
+local learnt = { 'seen', text(now) }
+local learn = function(name, value)
+  learnt[#learnt + 1] = name
+  learnt[#learnt + 1] = value
+end
 if not known[1] then
   held = now + hold
-  redis.call('HSET', state, 'born', text(now), 'hold', text(held), 'resumed', text(now))
-elseif resumes and (tonumber(known[3]) or 0) < now - hold then
+  resumed = now
+  learn('born', born)
+elseif now < seen - SET_BACK then
+  -- The clock was set back (or a Redis with another one took over). The old times mean nothing on it: all wait until
+  -- what was reserved by them has passed, and what lay in the future keeps its distance.
+  for _, scope in ipairs(scopes) do redis.call('DEL', scope.key) end
+  held = now + hold
+  resumed = now
+  if paused > seen then paused = paused - seen + now else paused = 0 end
+  if smooth > seen then smooth = smooth - seen + now else smooth = 0 end
+  learn('paused', text(paused))
+  learn('smooth', text(smooth))
+elseif resumes and resumed < now - hold then
   -- The first to come back asks everybody to wait until all have left their own account; the others find the hold.
   held = math.max(held, now + hold)
-  redis.call('HSET', state, 'hold', text(held), 'resumed', text(now))
+  resumed = now
+end
+if resumed == now then
+  learn('hold', text(held))
+  learn('resumed', text(now))
 end
 if accepted and isProbing and now >= paused then
   isProbing = false
   redis.call('HDEL', state, 'probing', 'pause')
-end
-
-local pace = scopes[1].window / scopes[1].slots
-local reply = { text(now), '0', tostring(memberCount), tostring(everybody), text(pace), tostring(isLowered) }
-if now < paused then
-  reply[2] = text(paused)
-  count = 0
 end
 
 local upTo = function(times, at)
@@ -99,7 +122,7 @@ local fit = function(scope, at)
         if earlier > 0 then first = times[before - earlier + 1] end
         if earlier < slots then last = times[before + slots - earlier] end
         if not last then break end
-        if last - first < window then
+        if last < first + window then
           if earlier == 0 then moved = times[before + 1] else moved = first + window end
           break
         end
@@ -110,49 +133,70 @@ local fit = function(scope, at)
   end
 end
 
-if count > 0 then
-  for _, scope in ipairs(scopes) do
-    redis.call('ZREMRANGEBYSCORE', scope.key, '-inf', text(now - 2 * scope.window))
-    scope.times = {}
-    local entries = redis.call('ZRANGE', scope.key, 0, -1, 'WITHSCORES')
-    for i = 2, #entries, 2 do scope.times[#scope.times + 1] = tonumber(entries[i]) end
-    -- Slots far ahead are those of a clock that has gone back since: they would block the account for as long.
-    if #scope.times > 0 and scope.times[#scope.times] > now + 2 * hold + scope.window + 10000 then
-      redis.call('DEL', scope.key)
-      scope.times = {}
-      held = now + hold
-      redis.call('HSET', state, 'hold', text(held))
-    end
+-- 3. The slots of each scope that still count: those in a window that ends now or later.
+local from, pace = math.max(now, held), 0
+for _, scope in ipairs(scopes) do
+  redis.call('ZREMRANGEBYSCORE', scope.key, '-inf', text(now - PAST_WINDOWS * scope.window))
+  -- Slots far ahead are those of a clock that has gone back since: they would block the account for as long.
+  if redis.call('ZREMRANGEBYSCORE', scope.key, text(now + hold + FAR_AHEAD), '+inf') > 0 then
+    from = math.max(from, now + hold)
+    learn('hold', text(from))
   end
-  local from = math.max(now, held)
-  local seq = tonumber(known[7]) or 0
-  for _ = 1, count do
-    for _, scope in ipairs(scopes) do
-      local even = scope.window / scope.slots
-      local isSaturated = #scope.times - upTo(scope.times, from - scope.window) >= scope.slots
-      if isProbing then scope.gap = math.max(probe, even)
-      elseif pacing == 'smooth' or now < smooth then scope.gap = even
-      elseif pacing == 'auto' and isSaturated then scope.gap = even * catchUp
-      else scope.gap = 0 end
-    end
-    local at, before = from, nil
-    repeat
-      before = at
-      for _, scope in ipairs(scopes) do at = fit(scope, at) end
-    until at == before
-    -- Kept and told with the same three decimals, and never earlier than the rule allows.
-    at = math.ceil(at * 1000) / 1000
-    seq = seq + 1
-    local slot = string.format('%012d', seq)
-    for _, scope in ipairs(scopes) do
-      redis.call('ZADD', scope.key, text(at), slot)
-      table.insert(scope.times, upTo(scope.times, at) + 1, at)
-    end
-    reply[#reply + 1] = slot
-    reply[#reply + 1] = text(at)
-  end
-  redis.call('HSET', state, 'seq', seq)
-  for _, scope in ipairs(scopes) do redis.call('PEXPIRE', scope.key, keep) end
+  scope.times = {}
+  local entries = redis.call('ZRANGEBYSCORE', scope.key, '(' .. text(now - scope.window), '+inf', 'WITHSCORES')
+  for i = 2, #entries, 2 do scope.times[#scope.times + 1] = tonumber(entries[i]) end
+  scope.even = scope.window / scope.slots
+  pace = math.max(pace, scope.even)
 end
+
+-- 4. While the upstream is given a pause, nobody gets a slot; then one at a time, until an attempt is accepted.
+local again, times = 0, scopes[1].times
+if now < paused then
+  again, count = paused, 0
+elseif isProbing and times[#times] and times[#times] > now then
+  again, count = times[#times], 0
+elseif isProbing then
+  count = math.min(count, 1)
+end
+
+-- 5. Each slot at the earliest time that all scopes agree on.
+local granted = {}
+for _ = 1, count do
+  for _, scope in ipairs(scopes) do
+    local isSaturated = #scope.times - upTo(scope.times, from - scope.window) >= scope.slots
+    if isProbing then scope.gap = math.max(probe, scope.even)
+    elseif pacing == 'smooth' or now < smooth then scope.gap = scope.even
+    elseif pacing == 'auto' and isSaturated then scope.gap = scope.even * catchUp
+    else scope.gap = 0 end
+  end
+  local at, before = from, nil
+  repeat
+    before = at
+    for _, scope in ipairs(scopes) do at = fit(scope, at) end
+  until at == before
+  -- Kept and told with the same three decimals, and never earlier than the rule allows.
+  at = math.ceil(at * 1000) / 1000
+  seq = seq + 1
+  -- The birth is part of the name: who still has a slot of a lost account must not give back somebody else's.
+  local slot = string.format('%s-%012d', born, seq)
+  for _, scope in ipairs(scopes) do
+    redis.call('ZADD', scope.key, text(at), slot)
+    table.insert(scope.times, upTo(scope.times, at) + 1, at)
+  end
+  granted[#granted + 1] = slot
+  granted[#granted + 1] = text(at)
+  if isProbing then again = at end
+end
+
+local room = isProbing and 0 or math.huge
+for _, scope in ipairs(scopes) do
+  local left = scope.slots - #scope.times + upTo(scope.times, from - scope.window)
+  if pacing == 'smooth' or now < smooth or now < paused then left = 0 end
+  room = math.max(0, math.min(room, left))
+  local last = scope.times[#scope.times] or now
+  redis.call('PEXPIRE', scope.key, math.ceil(math.max(0, last - now)) + SCOPE_KEEP)
+end
+if count > 0 then learn('seq', seq) end
+redis.call('HSET', state, unpack(learnt))
 redis.call('PEXPIRE', state, keep)
-return reply
+return { text(now), again == 0 and '0' or text(again), tostring(memberCount), tostring(everybody), text(pace), tostring(room), lowered, unpack(granted) }
