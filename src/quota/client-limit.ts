@@ -31,6 +31,8 @@ export type ClientLimitOptions = {
 
 /** How long a client waits for Redis, in ms, before this replica counts by itself. */
 const COMMAND_MS = 100;
+/** When a command is given up that nobody waits for any more, in ms. */
+const BACKSTOP_MS = 5000;
 /** Between two looks whether Redis is back, in ms. */
 const PROBE_MS = 250;
 /** How many clients over their limit are remembered; the library looks through all of them now and then. */
@@ -48,7 +50,7 @@ export function createClientLimit(
     return { consume: (key) => local.consume(key), isShared: false, [Symbol.dispose]() {} };
   }
   // The connection's errors come to its commands too; nobody has to hear of them twice.
-  const connection = connectRedis(redis.url, () => {});
+  const connection = connectRedis(redis.url, () => {}, BACKSTOP_MS);
   return new SharedLimit({ requests, seconds, keyPrefix: redis.keyPrefix, replicas }, connection, local, clock);
 }
 
@@ -142,10 +144,8 @@ class SharedLimit implements ClientLimit {
   async #within<Answer>(asked: Promise<Answer>): Promise<Answer> {
     const { promise: late, reject } = Promise.withResolvers<never>();
     const giveUp = () => reject(new Error(`no answer of Redis in ${COMMAND_MS} ms`));
-    let cancel = this.#clock.after(COMMAND_MS, () => {
-      // If it was this process that stood still, the answer lies in the socket: one more turn, and it is read.
-      cancel = this.#clock.after(0, giveUp);
-    });
+    // If it was this process that stood still, the answer lies in the socket, and is read before this turn is over.
+    const cancel = this.#clock.after(COMMAND_MS, () => void setImmediate(giveUp));
     try {
       return await Promise.race([asked, late]);
     } finally {

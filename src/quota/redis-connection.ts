@@ -11,7 +11,6 @@ export const COMMAND_TIMEOUT_MS = 250;
  * nothing that was sent is ever sent again, since a reservation that arrives late or twice takes slots from others.
  */
 const OPTIONS = {
-  commandTimeout: COMMAND_TIMEOUT_MS,
   connectTimeout: 2000,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
@@ -26,10 +25,15 @@ const OPTIONS = {
  *   redis://[user:password@]host[:port][/database]                         (rediss: over TLS)
  *   redis+sentinel://[user:password@]host:port,host:port/master[/database] (rediss+sentinel)
  *   redis+cluster://[user:password@]host:port,host:port                    (rediss+cluster)
- * `onDown` is called, with what is known of the reason, each time the connection is lost or cannot be made.
+ * `onDown` is called, with what is known of the reason, each time the connection is lost or cannot be made. A command
+ * that is not answered within `commandTimeout` ms fails.
  */
-export function connectRedis(url: string, onDown: (reason: Error | undefined) => void): RedisConnection {
-  const redis = open(readRedisUrl(url));
+export function connectRedis(
+  url: string,
+  onDown: (reason: Error | undefined) => void,
+  commandTimeout = COMMAND_TIMEOUT_MS,
+): RedisConnection {
+  const redis = open(readRedisUrl(url), commandTimeout);
   let reason: Error | undefined;
   // Without a listener, an error of the connection would end the process.
   redis.on('error', (error: Error) => {
@@ -101,8 +105,8 @@ function readRedisUrl(url: string): RedisUrl {
   return parsed;
 }
 
-function open({ form, nodes, master, options }: RedisUrl): RedisConnection {
-  const all = { ...OPTIONS, ...options };
+function open({ form, nodes, master, options }: RedisUrl, commandTimeout: number): RedisConnection {
+  const all = { ...OPTIONS, ...options, commandTimeout };
   switch (form) {
     case 'standalone':
       return new Redis({ ...all, ...nodes[0] });
@@ -117,7 +121,7 @@ function open({ form, nodes, master, options }: RedisUrl): RedisConnection {
       });
     case 'cluster':
       return new Cluster(nodes, {
-        redisOptions: { ...options, commandTimeout: COMMAND_TIMEOUT_MS, maxRetriesPerRequest: 0 },
+        redisOptions: { ...options, commandTimeout, maxRetriesPerRequest: 0 },
         enableOfflineQueue: false,
         clusterRetryStrategy: () => 200,
         // A moved slot is followed once; anything longer is for the local share to bridge.
