@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -103,6 +104,27 @@ describe('one attempt', () => {
     const outcome = await send(request());
     expect(outcome).toMatchObject({ kind: 'refusal', status: 503, error: undefined });
     expect((outcome as { body: Buffer }).body).toHaveLength(0);
+  });
+
+  it('waits for the words of a refusal no longer than for a whole answer, however they trickle', async () => {
+    const clock = createFakeClock();
+    const { promise: written, resolve } = Promise.withResolvers<RawRequest['socket']>();
+    const { send } = await start(({ socket }) => {
+      socket.write('HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{', () =>
+        resolve(socket),
+      );
+    }, clock);
+    const outcome = send(request());
+    const socket = await written;
+    const isClosed = once(socket, 'close');
+    // One more byte comes each time just before a limit on silence alone would end it.
+    for (let i = 0; i < 20 && !socket.destroyed; i += 1) {
+      socket.write(' ');
+      await new Promise((turn) => setImmediate(turn));
+      await clock.advance(CONFIG.idleTimeoutMs - 100);
+    }
+    expect(await outcome).toMatchObject({ kind: 'refusal', status: 400, error: undefined });
+    await isClosed;
   });
 
   it('tells that nothing was sent when there is no connection', async () => {
