@@ -195,6 +195,21 @@ describe('an answer that breaks', () => {
     expect((await download(url)).body.toString()).toBe('fine');
   });
 
+  it('is broken also for a client of HTTP/1.0, to whom the end of the connection is the end of the file', async () => {
+    const bytes = `${chunked}\r\n${(100_000).toString(16)}\r\n${'x'.repeat(100_000)}\r\n`;
+    const { url } = await startBehind(({ socket }) => {
+      socket.write(bytes);
+      setImmediate(() => socket.end());
+    });
+    const { hostname, port } = new URL(url);
+    const socket = connect({ host: hostname, port: Number(port) }).resume();
+    onTestFinished(() => void socket.destroy());
+    const { promise: failure, resolve } = Promise.withResolvers<NodeJS.ErrnoException | undefined>();
+    socket.on('error', resolve).on('close', () => resolve(undefined));
+    socket.write(`GET ${FILE} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`);
+    expect((await failure)?.code).toBe('ECONNRESET');
+  });
+
   it('keeps its coding: a gzip bomb is passed on as the few bytes that it is', async () => {
     const bomb = gzipSync(Buffer.alloc(50_000_000));
     const { url } = await startBehind(({ socket }) => void socket.write(okay(bomb, 'Content-Encoding: gzip\r\n')));
