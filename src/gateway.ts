@@ -74,7 +74,9 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     answer: { maxBytes: maxBodyBytes(limits), idleMs: upstream.idleTimeoutMs },
     trustedProxies: config.trustedProxies,
   });
-  const edge = createEdge(app, limits, (code, socket) => refuseOnSocket(code, socket, clock, SECURITY_HEADERS));
+  const edge = createEdge(app, limits, (code, socket) =>
+    refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
+  );
   const drain = async (withinMs = DRAIN_MS) => {
     isDraining = true;
     await closeServer(edge, withinMs, clock);

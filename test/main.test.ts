@@ -29,13 +29,17 @@ const runMain = (args: string[], env: Record<string, string> = {}): Promise<Ende
 
 /** Starts the process and waits for the output that a pattern matches. */
 async function startMain(args: string[], until: RegExp) {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env['PATH'] },
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   for await (const line of createInterface({ input: child.stdout })) {
     output += `${line}\n`;
     if (until.test(output)) break;
   }
+  if (!until.test(output)) throw new Error(`it ended, or was silent, before it said ${until.source}`);
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
   return { child, output, exited };
 }

@@ -12,9 +12,10 @@ import { checkFraming } from '../policy/head.ts';
 import { readTarget, type Target } from '../policy/target.ts';
 import { Line } from './line.ts';
 
-/** Bounds of the server: ms for a head, ms for a whole request, ms a connection may idle, connections at once. */
+/** Bounds of the server: ms for a head, in which something must move, for a whole request, between requests; connections. */
 export type EdgeLimits = {
   headTimeoutMs: number;
+  bodyIdleMs: number;
   bodyTotalMs: number;
   keepAliveMs: number;
   maxConnections: number;
@@ -23,6 +24,9 @@ export type EdgeLimits = {
 };
 
 const MAX_HEAD_BYTES = 16 * 1024;
+
+/** How often Node looks for heads and bodies that are late. */
+const CHECK_MS = 1000;
 
 type Arrival = { reading: Target | Denial; expectsContinue: boolean; gone: AbortController };
 const arrivals = new WeakMap<IncomingMessage, Arrival>();
@@ -66,6 +70,8 @@ export function createEdge(
   const begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => {
     const gone = new AbortController();
     res.once('close', () => gone.abort());
+    // Writing to a client that has just gone is an error event, and one that nobody hears would end the process.
+    res.on('error', () => gone.abort());
     const framing = checkFraming(req);
     // After bad framing nothing more on the connection is believed.
     if (!framing.allowed) res.setHeader('Connection', 'close');
@@ -82,7 +88,7 @@ export function createEdge(
     headersTimeout: limits.headTimeoutMs,
     // A backstop only: bodies have deadlines of their own, which answer in Easemob's words.
     requestTimeout: limits.bodyTotalMs + limits.headTimeoutMs,
-    connectionsCheckingInterval: 1000,
+    connectionsCheckingInterval: CHECK_MS,
     keepAliveTimeout: limits.keepAliveMs,
     // Judged in policy/head.ts, which can say so in JSON.
     requireHostHeader: false,
@@ -94,6 +100,9 @@ export function createEdge(
   server.on('request', (req, res) => arrive(req, res, false));
   server.on('checkContinue', (req, res) => arrive(req, res, true));
   server.on('checkExpectation', (req, res) => arrive(req, res, true));
+  // Node cuts no client that asks and asks but never reads. A late head is found before that, and gets its 408.
+  server.timeout = limits.headTimeoutMs + CHECK_MS + limits.bodyIdleMs;
+  server.on('timeout', (socket) => lineOf(socket).expire());
   server.on('connect', (_req, socket: Socket) => {
     // Node has let go of this socket: an error that nobody hears would end the process.
     socket.on('error', () => socket.destroy());

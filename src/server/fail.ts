@@ -28,6 +28,8 @@ export function fail(
   if (res.destroyed || res.writableFinished) return;
   // Also when it was ended: its last bytes may wait for a client that does not read.
   if (res.headersSent) {
+    // A client of HTTP/1.0 takes an orderly end of the connection for the end of the body.
+    if (req.httpVersion === '1.0') res.socket?.resetAndDestroy();
     res.destroy();
     return;
   }

@@ -18,8 +18,8 @@ export type Turn = { req: IncomingMessage; res: ServerResponse; begin: () => voi
 /** How bytes that could not be parsed are answered: on the bare socket, or by the exchange whose body they are. */
 export type Breaking = { refuse: () => void; breakOff: (req: IncomingMessage) => void };
 
-/** More requests than any client sends ahead; the rest is left unread until it is their turn. */
-const MAX_WAITING = 32;
+/** More requests than any client sends ahead. Reading could not be held back instead: Node resumes it after each answer. */
+const MAX_WAITING = 100;
 
 /** The line of one connection. */
 export class Line {
@@ -36,11 +36,11 @@ export class Line {
     this.#maxUnparsedBytes = maxUnparsedBytes;
   }
 
-  /** Puts a request behind those that are here; it begins at once when there are none. */
+  /** Puts a request behind those that are here, or cuts the connection if too many are; it begins at once if there are none. */
   join(turn: Turn): void {
     if (this.#current === undefined) return this.#begin(turn);
     this.#waiting.push(turn);
-    if (this.#waiting.length >= MAX_WAITING) this.#socket.pause();
+    if (this.#waiting.length > MAX_WAITING) this.#socket.destroy();
   }
 
   /** Ends the line: whoever joined before still has his turn, then this is called unless the connection was closed. */
@@ -63,6 +63,12 @@ export class Line {
     else breakOff(newest.req);
   }
 
+  /** Nothing has moved for a while: ends the connection if it idles, or if its client does not take an answer. */
+  expire(): void {
+    // While the upstream is asked nothing moves here either; that has deadlines of its own.
+    if (this.#current === undefined || this.#socket.writableLength > 0) this.#socket.destroy();
+  }
+
   #begin(turn: Turn): void {
     this.#current = turn;
     turn.res.once('close', () => this.#next());
@@ -76,7 +82,6 @@ export class Line {
       return;
     }
     const turn = this.#waiting.shift();
-    if (this.#waiting.length < MAX_WAITING && this.#socket.isPaused()) this.#socket.resume();
     if (turn) this.#begin(turn);
     else this.#last?.();
   }

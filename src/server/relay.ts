@@ -75,7 +75,8 @@ export function relay(
   };
   body.on('error', () => {}).once('close', onBodyClose);
   moved();
-  // What came in one go may have broken before anybody could listen.
-  if (body.closed) onBodyClose();
+  // Either end may have closed before anybody could listen; what comes in one go breaks in one go, too.
+  if (res.destroyed) onClose();
+  else if (body.closed) onBodyClose();
   return promise;
 }

@@ -21,9 +21,7 @@ export const upstreamSchema = z
     idleTimeoutMs: milliseconds()
       .default(30_000)
       .describe('How long a body may stand still on its way to or from the upstream.'),
-    maxSockets: whole(1, 10_000)
-      .default(64)
-      .describe('How many connections to the upstream may be open at once, for downloads and for uploads each.'),
+    maxSockets: whole(1, 10_000).default(64).describe('How many connections to the upstream may be open at once.'),
     keepAliveMs: milliseconds()
       .default(4000)
       .describe("How long an idle upstream connection is kept; must stay below the upstream's own idle time."),

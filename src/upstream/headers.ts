@@ -44,8 +44,7 @@ const ANSWER_FIELDS = [
 
 /** The fields of an upload as they go upstream. */
 export function uploadHeaders(incoming: IncomingHttpHeaders, token: string): Record<string, string> {
-  // An upload's connection is its own (see proxy.ts).
-  return { ...pick(incoming, UPLOAD_FIELDS), accept: '*/*', ...common(token), connection: 'close' };
+  return { ...pick(incoming, UPLOAD_FIELDS), accept: '*/*', ...common(token) };
 }
 
 /** The fields of a download as they go upstream: a file is always asked for as one, and never compressed. */
@@ -55,7 +54,6 @@ export function downloadHeaders(incoming: IncomingHttpHeaders, token: string): R
     accept: 'application/octet-stream',
     'accept-encoding': 'identity',
     ...common(token),
-    connection: 'keep-alive',
   };
 }
 
@@ -65,6 +63,7 @@ export const answerHeaders = (headers: IncomingHttpHeaders): Record<string, stri
 const common = (token: string) => ({
   authorization: `Bearer ${token}`,
   'user-agent': USER_AGENT,
+  connection: 'keep-alive',
 });
 
 function pick(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {

@@ -15,7 +15,7 @@ import { Attempt, AttemptRequest, type AttemptResult, type AttemptTimeouts, isUn
 import { readRefusal } from './refusal.ts';
 import type { OutboundRequest, Outcome, Send } from './send.ts';
 
-/** What the proxy needs to know: the upstream's origin, its time limits in ms, and how many connections downloads and uploads may each hold. */
+/** What the proxy needs to know: the upstream's origin, its time limits in ms, and how many connections it may hold. */
 export type ProxyConfig = AttemptTimeouts & { url: string; maxSockets: number; keepAliveMs: number };
 
 /** The way to one upstream; disposing closes its kept-alive connections. */
@@ -24,8 +24,8 @@ export type UpstreamProxy = Disposable & { send: Send };
 /** Opens the way to an upstream origin. */
 export function createUpstreamProxy(config: ProxyConfig, clock: Clock): UpstreamProxy {
   const target = new URL(config.url);
-  const agents = createAgents(target, config);
-  const forward = createProxyMiddleware(engineOptions(target, agents));
+  const agent = createAgent(target, config);
+  const forward = createProxyMiddleware(engineOptions(target, agent));
 
   const send: Send = async (request) => {
     const startedAt = clock.monotonic();
@@ -41,29 +41,20 @@ export function createUpstreamProxy(config: ProxyConfig, clock: Clock): Upstream
     }
     const outcome = await readOutcome(request, attempt, await attempt.outcome, config.idleTimeoutMs, clock);
     request.trail.upstreamMs += clock.monotonic() - startedAt;
-    if (outcome.kind === 'failure' && outcome.reused) closeIdle(agents.downloads);
+    if (outcome.kind === 'failure' && outcome.reused) closeIdle(agent);
     return outcome;
   };
-  return {
-    send,
-    [Symbol.dispose]() {
-      agents.downloads.destroy();
-      agents.uploads.destroy();
-    },
-  };
+  return { send, [Symbol.dispose]: () => agent.destroy() };
 }
 
-type Agents = { downloads: HttpAgent; uploads: HttpAgent };
-
 /**
- * Downloads share connections that are kept; each upload has one of its own. For when a kept connection breaks under
- * an upload, nobody can tell whether the upstream had just closed it for its idleness, or has taken the file and lost
- * the answer: to send it again might store it twice, and not to would fail uploads for nothing.
+ * Connections are kept and shared, uploads too: a handshake within a slot would be jitter, and what is sent evenly
+ * would not arrive so. Idle ones must go before the upstream closes them, or the next request meets a reset.
  */
-function createAgents({ protocol }: URL, { maxSockets, keepAliveMs }: ProxyConfig): Agents {
+function createAgent({ protocol }: URL, { maxSockets, keepAliveMs }: ProxyConfig): HttpAgent {
   const Agent = protocol === 'https:' ? HttpsAgent : HttpAgent;
-  const kept = { keepAlive: true, maxFreeSockets: maxSockets, timeout: keepAliveMs, scheduling: 'lifo' } as const;
-  return { downloads: new Agent({ ...kept, maxSockets }), uploads: new Agent({ keepAlive: false, maxSockets }) };
+  const idle = { maxFreeSockets: maxSockets, timeout: keepAliveMs, scheduling: 'lifo' } as const;
+  return new Agent({ keepAlive: true, maxSockets, ...idle });
 }
 
 /** What made one kept connection stale, a restart or a forgetful router, has most likely done so to all that were idle. */
@@ -71,17 +62,17 @@ function closeIdle({ freeSockets }: HttpAgent): void {
   for (const socket of Object.values(freeSockets).flatMap((idle) => idle ?? [])) socket.destroy();
 }
 
-function engineOptions(target: URL, { downloads, uploads }: Agents): Options {
+function engineOptions(target: URL, agent: HttpAgent): Options {
   const attemptOf = (response: unknown) => response as Attempt;
   return {
     target,
+    agent,
     selfHandleResponse: true,
     // Its default plugins build a log line and a URL for every answer, and an error page that shows the URL.
     ejectPlugins: true,
     pathFilter: () => true,
-    router: ({ method }, response, options) => {
-      const agent = method === 'GET' ? downloads : uploads;
-      Object.assign(options, { buffer: attemptOf(response).body, agent });
+    router: (_request, response, options) => {
+      Object.assign(options, { buffer: attemptOf(response).body });
       return target;
     },
     plugins: [

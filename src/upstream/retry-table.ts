@@ -7,7 +7,8 @@
  *  | plan exhausted: 429 `resource_limited`, other refusals| no  | no                            |
  *  | 502 or 504 from a hop before Easemob                  | yes | no: it may have been stored   |
  *  | nothing sent (no connection)                          | yes | yes                           |
- *  | connection reset, timeout, broken answer              | yes | no: it may have been stored   |
+ *  | kept-alive socket reset before a byte of an answer    | yes | unless the whole body was out |
+ *  | fresh socket reset, timeout, broken answer            | yes | no: it may have been stored   |
  *  | an answer begun                                       | no  | no                            |
  */
 import type { OutboundRequest, Outcome } from './send.ts';
@@ -25,6 +26,7 @@ export function mayRetry({ method }: Pick<OutboundRequest, 'method'>, outcome: O
     case 'refusal':
       return isThrottled(outcome) || (isIdempotent && (outcome.status === 502 || outcome.status === 504));
     case 'failure':
-      return isIdempotent || outcome.sent === 'nothing';
+      if (isIdempotent || outcome.sent === 'nothing') return true;
+      return outcome.cause === 'reset' && outcome.reused && outcome.sent !== 'whole';
   }
 }

@@ -96,7 +96,7 @@ describe('what reaches Easemob', () => {
       'content-type': expect.stringMatching(/^multipart\/form-data; boundary=/),
       'content-length': expect.stringMatching(/^\d+$/),
       'user-agent': 'chatfiles-gateway',
-      connection: 'close',
+      connection: 'keep-alive',
     });
   });
 
@@ -110,7 +110,7 @@ describe('what reaches Easemob', () => {
       const { entities } = JSON.parse(reply.body.toString()) as {
         entities: [{ uuid: string; 'share-secret': string }];
       };
-      expect(lastFields(emulator)).toMatchObject({ 'restrict-access': 'true', connection: 'close' });
+      expect(lastFields(emulator)).toMatchObject({ 'restrict-access': 'true', connection: 'keep-alive' });
       expect((await get(entities[0].uuid)).status).toBe(403);
       const headers = {
         connection: 'share-secret, thumbnail',

@@ -121,7 +121,7 @@ describe('two hundred clients at once', () => {
         ),
       );
       expect(answers.filter((status) => status !== 200)).toEqual([]);
-      expect(emulator.stats()).toMatchObject({ refused: 0, storedFiles: 75 });
+      expect(emulator.stats().storedFiles).toBe(75);
     },
   );
 });

@@ -17,9 +17,9 @@ const FLOODS: HostileCase[] = [
     status: 431,
   },
   { name: 'a value of 15 KB', bytes: get({}, `X: ${'c'.repeat(15_000)}`), status: 200, reaches: [DOWNLOADED] },
-  { name: 'a value of 17 KB', bytes: get({}, `X: ${'canary'.repeat(2900)}`), status: 431, isBare: true },
-  { name: 'a name of 17 KB', bytes: get({}, `${'canary'.repeat(2900)}: 1`), status: 431, isBare: true },
-  { name: 'a head of a megabyte', bytes: get({}, `X: ${'canary'.repeat(170_000)}`), status: 431, isBare: true },
+  { name: 'a value of 17 KB', bytes: get({}, `X: ${'canary'.repeat(2900)}`), status: 431 },
+  { name: 'a name of 17 KB', bytes: get({}, `${'canary'.repeat(2900)}: 1`), status: 431 },
+  { name: 'a head of a megabyte', bytes: get({}, `X: ${'canary'.repeat(170_000)}`), status: 431 },
   {
     name: 'a head that never ends',
     bytes: [
@@ -27,7 +27,6 @@ const FLOODS: HostileCase[] = [
       ...Array.from({ length: 20 }, () => 'canary'.repeat(1000)),
     ],
     status: 431,
-    isBare: true,
   },
   {
     name: 'a query of 15 KB',

@@ -21,7 +21,7 @@ const framed = (framing: string[], body: string, more: string[] = []) => post({ 
 /** An upload in chunks whose bytes behind the head are just these. */
 const raw = (body: string, more: string[] = []) => framed(CHUNKED, body, more);
 
-const UNREADABLE = { status: 400, isBare: true };
+const UNREADABLE = { status: 400 };
 
 const LENGTHS: HostileCase[] = [
   { name: 'a length', bytes: framed([LENGTH], BODY), status: 200, reaches: [UPLOADED] },
@@ -66,10 +66,9 @@ const LENGTHS: HostileCase[] = [
     name: 'a length by an underscore',
     bytes: framed([`Content_Length: ${BODY.length}`, 'Content-Length: 0'], BODY + HIDDEN),
     status: [400, 400],
-    isBare: true,
   },
   { name: 'no length at all', bytes: framed([], ''), status: 400 },
-  { name: 'no length and a body', bytes: framed([], BODY), status: [400, 400], isBare: true },
+  { name: 'no length and a body', bytes: framed([], BODY), status: [400, 400] },
   {
     name: 'a length that says less than comes',
     bytes: framed([`Content-Length: ${BODY.length - 2}`], BODY),

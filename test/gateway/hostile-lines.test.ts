@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DOWNLOADED, FILE, get, head, HONEST, type HostileCase, playHostile, UPLOAD } from '../kit/hostile.ts';
-const UNREADABLE = { status: 400, isBare: true };
+const UNREADABLE = { status: 400 };
 
 const LINES: HostileCase[] = [
   { name: 'a folded field', bytes: get({}, 'X-Folded: a', ' canary'), ...UNREADABLE },
@@ -36,12 +36,11 @@ const LINES: HostileCase[] = [
     status: 200,
     reaches: [DOWNLOADED],
   },
-  { name: 'half a head', bytes: get().slice(0, -2), status: 408, isBare: true },
+  { name: 'half a head', bytes: get().slice(0, -2), status: 408 },
   {
     name: 'half a head in an upload',
     bytes: head('POST / HTTP/1.1', ...UPLOAD).slice(0, 40),
     status: 408,
-    isBare: true,
   },
 ];
 

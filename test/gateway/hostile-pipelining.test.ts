@@ -90,21 +90,18 @@ const BEHIND: HostileCase[] = [
     name: 'junk behind an honest request',
     bytes: `${get()}canary canary\r\n\r\n`,
     status: [200, 400],
-    isBare: true,
     reaches: [DOWNLOADED],
   },
   {
     name: 'junk in pieces behind an honest request',
     bytes: [get(), 'canary', ' canary\r\n', '\r\n', get()],
     status: [200, 400],
-    isBare: true,
     reaches: [DOWNLOADED],
   },
   {
     name: 'junk behind two honest requests',
     bytes: `${get()}${get()}canary\r\n\r\n`,
     status: [200, 200, 400],
-    isBare: true,
     reaches: [DOWNLOADED, DOWNLOADED],
   },
   { name: 'junk behind a refused upload', bytes: `${refused(HOST!, TYPE!)}canary\r\n\r\n`, status: 401 },
@@ -112,21 +109,18 @@ const BEHIND: HostileCase[] = [
     name: 'an endless head behind an honest request',
     bytes: get() + get({}, `X: ${'canary'.repeat(5000)}`),
     status: [200, 431],
-    isBare: true,
     reaches: [DOWNLOADED],
   },
   {
     name: 'half a head behind an honest request',
     bytes: get() + get().slice(0, -2),
     status: [200, 408],
-    isBare: true,
     reaches: [DOWNLOADED],
   },
   {
     name: 'CONNECT behind an honest request',
     bytes: `${get()}${head('CONNECT canary:1 HTTP/1.1', 'Host: h')}`,
     status: [200, 405],
-    isBare: true,
     reaches: [DOWNLOADED],
   },
   {
@@ -143,13 +137,13 @@ describe('on one connection,', () => {
 
 describe('a client that sends requests ahead', () => {
   it('and vanishes costs the upstream no more than the one under way', async () => {
-    // Attack: two hundred requests in one packet and a reset, again and again, would use up the quota of everybody.
+    // Attack: a hundred requests in one packet and a reset, again and again, would use up the quota of everybody.
     const { gateway, emulator, summaries } = await startGateway();
     const token = emulator.issueToken(ORG, APP);
     emulator.fault({ kind: 'hang', times: 1 });
     using client = await connectRaw(gateway.url);
     const fields = HONEST.map((field) => field.replace('<token>', token));
-    await client.send(get({ target: `${CHATFILES}/x`, fields }).repeat(200));
+    await client.send(get({ target: `${CHATFILES}/x`, fields }).repeat(100));
     await expect.poll(() => emulator.received().length).toBe(1);
     client.reset();
     await expect.poll(() => summaries.length).toBe(1);
@@ -157,5 +151,53 @@ describe('a client that sends requests ahead', () => {
     const response = await fetch(`${gateway.url}/canary`);
     expect(response.status).toBe(404);
     expect(emulator.received()).toHaveLength(1);
+  });
+
+  it('in thousands is cut off', async () => {
+    const { gateway, emulator } = await startGateway();
+    const token = emulator.issueToken(ORG, APP);
+    using client = await connectRaw(gateway.url);
+    const fields = HONEST.slice(0, 2).map((field) => field.replace('<token>', token));
+    await client.send(get({ target: `${CHATFILES}/x`, fields }).repeat(3000));
+    const { replies } = await client.ended();
+    expect(replies.length).toBeLessThan(3000);
+    expect(emulator.received().length).toBeLessThan(30);
+  });
+
+  it('during a drain is told to come back on another connection, and nothing behind that begins', async () => {
+    const { gateway, emulator } = await startGateway();
+    const token = emulator.issueToken(ORG, APP);
+    emulator.fault({ kind: 'latency', ms: 100, times: 1 });
+    using client = await connectRaw(gateway.url);
+    const fields = HONEST.slice(0, 2).map((field) => field.replace('<token>', token));
+    await client.send(get({ target: `${CHATFILES}/x`, fields }).repeat(3));
+    await expect.poll(() => emulator.received().length).toBe(1);
+    await gateway.drain();
+    const { replies } = await client.ended();
+    expect(replies.map(({ status, headers }) => [status, headers['connection']])).toEqual([
+      [404, 'keep-alive'],
+      [404, 'close'],
+    ]);
+    expect(emulator.received()).toHaveLength(2);
+  });
+});
+
+describe('a client that keeps its connection', () => {
+  it('and sends nothing more is let go after limits.keepAliveMs', async () => {
+    const { gateway } = await startGateway({ set: ['limits.keepAliveMs=100', 'limits.bodyIdleMs=60000'] });
+    using client = await connectRaw(gateway.url);
+    await client.send(get({ target: '/canary', fields: ['Host: h'] }));
+    const { replies, end } = await client.ended();
+    expect([replies.map(({ status }) => status), end]).toEqual([[404], 'closed']);
+  });
+
+  it('is not cut while the upstream takes its time', async () => {
+    const { gateway, emulator } = await startGateway({ set: ['limits.bodyIdleMs=50', 'limits.keepAliveMs=50'] });
+    const token = emulator.issueToken(ORG, APP);
+    emulator.fault({ kind: 'latency', ms: 300, times: 1 });
+    using client = await connectRaw(gateway.url);
+    const fields = HONEST.slice(0, 2).map((field) => field.replace('<token>', token));
+    await client.send(get({ target: `${CHATFILES}/x`, fields }));
+    expect((await client.replies(1)).replies[0]?.status).toBe(404);
   });
 });

@@ -10,11 +10,8 @@ function createLine({ maxUnparsedBytes = 100 } = {}) {
     writable: true,
     readableEnded: false,
     bytesRead: 0,
-    paused: false,
+    writableLength: 0,
     destroyed: 0,
-    pause: () => (socket.paused = true),
-    resume: () => (socket.paused = false),
-    isPaused: () => socket.paused,
     destroy: () => (socket.destroyed += 1),
     destroySoon: () => (socket.destroyed += 1),
   };
@@ -58,15 +55,13 @@ describe('the line of a connection', () => {
     expect(log).toEqual(['first']);
   });
 
-  it('reads no further while thirty-two requests wait, and goes on when they become fewer', () => {
+  it('cuts a client that sends more than a hundred requests ahead', () => {
     const { join, socket } = createLine();
-    const answer = join('first');
-    for (let i = 1; i < 32; i += 1) join(`${i}`);
-    expect(socket.paused).toBe(false);
-    join('the thirty-second');
-    expect(socket.paused).toBe(true);
-    answer();
-    expect(socket.paused).toBe(false);
+    join('first');
+    for (let i = 1; i <= 100; i += 1) join(`${i}`);
+    expect(socket.destroyed).toBe(0);
+    join('one too many');
+    expect(socket.destroyed).toBe(1);
   });
 
   it('refuses unreadable bytes at once when nobody is before them', () => {
@@ -112,5 +107,19 @@ describe('the line of a connection', () => {
     over.socket.readableEnded = true;
     over.breakLine();
     expect(over.socket.destroyed).toBe(1);
+  });
+
+  it('expires when it idles or its client does not read, and not while a request is worked on', () => {
+    const { line, join, socket } = createLine();
+    const answer = join('first');
+    line.expire();
+    expect(socket.destroyed).toBe(0);
+    socket.writableLength = 1;
+    line.expire();
+    expect(socket.destroyed).toBe(1);
+    socket.writableLength = 0;
+    answer();
+    line.expire();
+    expect(socket.destroyed).toBe(2);
   });
 });

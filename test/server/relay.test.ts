@@ -58,6 +58,15 @@ describe('a body on its way to the client', () => {
     expect(clock.timers).toBe(0);
   });
 
+  it('is given up at once for a client that had left before', async () => {
+    const clock = createFakeClock();
+    const body = new IncomingMessage(new Socket());
+    const res = new ServerResponse(new IncomingMessage(new Socket()));
+    res.destroy();
+    await expect(relay(body, res, LIMITS, clock, () => {})).rejects.toMatchObject({ code: 'CLIENT_GONE' });
+    expect([body.destroyed, clock.timers]).toEqual([true, 0]);
+  });
+
   it('is cut when it is larger than allowed', async () => {
     const { clock, body, done } = start();
     body.push('x'.repeat(101));

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -106,6 +107,27 @@ describe('one attempt', () => {
     expect((outcome as { body: Buffer }).body).toHaveLength(0);
   });
 
+  it('waits for the words of a refusal no longer than for a whole answer, however they trickle', async () => {
+    const clock = createFakeClock();
+    const { promise: written, resolve } = Promise.withResolvers<RawRequest['socket']>();
+    const { send } = await start(({ socket }) => {
+      socket.write('HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{', () =>
+        resolve(socket),
+      );
+    }, clock);
+    const outcome = send(request());
+    const socket = await written;
+    const isClosed = once(socket, 'close');
+    // One more byte comes each time just before a limit on silence alone would end it.
+    for (let i = 0; i < 20 && !socket.destroyed; i += 1) {
+      socket.write(' ');
+      await new Promise((turn) => setImmediate(turn));
+      await clock.advance(CONFIG.idleTimeoutMs - 100);
+    }
+    expect(await outcome).toMatchObject({ kind: 'refusal', status: 400, error: undefined });
+    await isClosed;
+  });
+
   it('tells that nothing was sent when there is no connection', async () => {
     const { upstream, send } = await start(() => {});
     await upstream[Symbol.asyncDispose]();
@@ -179,11 +201,12 @@ describe('one attempt', () => {
     await expect(send(request({ method: 'POST', body }))).rejects.toMatchObject({ code: 'SPOOL_FULL' });
   });
 
-  it('sends every upload on a connection of its own, which no idleness can have made stale', async () => {
+  it('keeps the connection of an upload, too: a handshake within a slot would be jitter', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
     const body = bodyOf(Buffer.from('a body'));
     for (const _ of [1, 2, 3]) await read(await send(request({ method: 'POST', body })));
-    expect(upstream.connections).toBe(3);
+    await read(await send(request()));
+    expect(upstream.connections).toBe(1);
   });
 
   it('fails when the upstream switches protocols, without waiting for an answer', async () => {

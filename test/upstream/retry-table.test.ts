@@ -32,11 +32,15 @@ const TABLE: [string, Outcome, boolean, boolean][] = [
   ['504 from a hop on the way', refusal(504), true, false],
   ['no connection', failure('unreachable', 'nothing'), true, true],
   ['no connection in time', failure('timeout', 'nothing'), true, true],
-  ['a reset while the body went out', failure('reset', 'part'), true, false],
-  ['a reset after the whole body', failure('reset', 'whole'), true, false],
-  ['a reset of a kept connection', failure('reset', 'whole', true), true, false],
+  ['a kept-alive socket reset before anything was written', failure('reset', 'nothing', true), true, true],
+  ['a kept-alive socket reset while the body went out', failure('reset', 'part', true), true, true],
+  ['a kept-alive socket reset after the whole body', failure('reset', 'whole', true), true, false],
+  ['a fresh socket reset while the body went out', failure('reset', 'part'), true, false],
+  ['a fresh socket reset after the whole body', failure('reset', 'whole'), true, false],
   ['no answer in time', failure('timeout', 'whole'), true, false],
+  ['no answer in time on a kept-alive socket', failure('timeout', 'part', true), true, false],
   ['a broken answer', failure('broken', 'whole'), true, false],
+  ['a broken answer on a kept-alive socket', failure('broken', 'part', true), true, false],
 ];
 
 describe('after', () => {
