@@ -52,6 +52,11 @@ export function learnRefusal(caution: Caution, now: number, rank: number | undef
     caution.pausedUntil = now + caution.pauseMs;
     caution.isProbing = true;
     caution.refusals = [];
+    // What its first refusals taught is not so: the upstream did not count them, it was away.
+    if (caution.smoothUntil - caution.smoothMs > now - CAUTION.clusterMs) {
+      caution.smoothUntil = 0;
+      caution.smoothMs /= 2;
+    }
   } else if (rank !== undefined && rank <= slots * CAUTION.surprise && now >= caution.smoothUntil) {
     // Longer each time; but a time as long as the longest without a surprise is forgotten.
     const lastMs = now < caution.smoothUntil + CAUTION.longestSmoothMs ? caution.smoothMs : 0;

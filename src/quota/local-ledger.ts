@@ -22,6 +22,7 @@ export type LocalLedgerOptions = { allowances: Allowances; pacing: Pacing; holdM
 
 /** Past slots are kept for so many windows: a refusal that comes late is still told from the others of its window. */
 const PAST_WINDOWS = 10;
+const SWEEP_MS = 1000;
 
 /** Opens an account of slots in this process, by the same rule that the Lua scripts follow for many. */
 export const createLocalLedger = (options: LocalLedgerOptions, clock: Clock): Ledger => new LocalLedger(options, clock);
@@ -57,7 +58,7 @@ class LocalLedger implements Ledger {
 
   reserve({ count, scopes, accepted }: Ask): Promise<Grant> {
     const now = this.#clock.monotonic();
-    this.#forgetPast(now);
+    this.#forgetPast(scopes, now);
     if (accepted) learnAcceptance(this.#caution, now);
     const probeAt = this.#caution.isProbing ? this.#slotsOf(scopes[0]).at(-1)?.at : undefined;
     if (now < this.#caution.pausedUntil) return this.#grant([], this.#caution.pausedUntil, scopes);
@@ -79,9 +80,11 @@ class LocalLedger implements Ledger {
   refused({ id }: Slot, scopes: Scopes): void {
     const { slots, windowMs } = this.#options.allowances(scopes[0]);
     const list = this.#slotsOf(scopes[0]);
-    const place = list.findIndex((each) => each.id === id);
-    const at = list[place]?.at;
-    const rank = at === undefined ? undefined : list.slice(0, place + 1).filter((one) => one.at > at - windowMs).length;
+    const at = list.find((each) => each.id === id)?.at;
+    // Its place among the slots of its window, by time and then by order of reservation; unknown once it is forgotten.
+    const isBefore = (one: Slot, end: number) =>
+      one.at > end - windowMs && (one.at < end || (one.at === end && one.id <= id));
+    const rank = at === undefined ? undefined : list.filter((one) => isBefore(one, at)).length;
     learnRefusal(this.#caution, this.#clock.monotonic(), rank, slots);
   }
 
@@ -99,7 +102,7 @@ class LocalLedger implements Ledger {
       from,
     );
     this.#made += 1;
-    const slot = { id: `local-${this.#made}`, at };
+    const slot = { id: String(this.#made).padStart(12, '0'), at };
     for (const name of scopes) this.#insert(name, slot);
     return slot;
   }
@@ -129,11 +132,12 @@ class LocalLedger implements Ledger {
     return list.slice(list.findLastIndex(({ at }) => at <= after) + 1).map(({ at }) => at);
   }
 
-  /** Once a second, in all scopes: clients name the apps, and what they name must not stay. */
-  #forgetPast(now: number): void {
-    if (now < this.#sweepAt) return;
-    this.#sweepAt = now + 1000;
-    for (const [name, list] of this.#scopes) {
+  /** In these scopes, and once a second in all: clients name the apps, and what they name must not stay. */
+  #forgetPast(scopes: Scopes, now: number): void {
+    const isTime = now >= this.#sweepAt;
+    if (isTime) this.#sweepAt = now + SWEEP_MS;
+    for (const name of isTime ? this.#scopes.keys() : scopes) {
+      const list = this.#slotsOf(name);
       const oldest = now - PAST_WINDOWS * this.#options.allowances(name).windowMs;
       const past = list.findLastIndex(({ at }) => at <= oldest) + 1;
       if (past === list.length) this.#scopes.delete(name);

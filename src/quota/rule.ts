@@ -11,6 +11,9 @@
 /** One allowance and its slots' times in ms, in order. */
 export type Scope = { times: readonly number[]; slots: number; windowMs: number; gapMs: number };
 
+/** What rounding may take from a distance, in ms: a slot that was given back must fit again. */
+const HAIR_MS = 0.01;
+
 /** The earliest time from `from` on that is free in every scope. */
 export function earliestSlot(scopes: readonly Scope[], from: number): number {
   let at = from;
@@ -42,7 +45,7 @@ function fit({ times, slots, windowMs, gapMs }: Scope, from: number): number {
     const previous = times[before - 1];
     const next = times[before];
     if (gapMs > 0 && previous !== undefined && at < previous + gapMs) at = previous + gapMs;
-    else if (gapMs > 0 && next !== undefined && next < at + gapMs) at = next + gapMs;
+    else if (gapMs > 0 && next !== undefined && next < at + gapMs - HAIR_MS) at = next + gapMs;
     else {
       const moved = leaveFullWindow(times, slots, windowMs, at, before);
       if (moved === at) return at;
@@ -63,8 +66,7 @@ function leaveFullWindow(
     const first = earlier === 0 ? at : (times[before - earlier] ?? at);
     const last = earlier === slots ? at : times[before + slots - earlier - 1];
     if (last === undefined) return at;
-    // As a sum, like the time that is moved on to: a difference could round to just below the window, for ever.
-    if (last >= first + windowMs) continue;
+    if (last >= first + windowMs - HAIR_MS) continue;
     // Behind the window that begins with `first`; a slot that would itself begin a full window moves past its next.
     return earlier === 0 ? (times[before] ?? at) : first + windowMs;
   }

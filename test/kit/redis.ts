@@ -1,6 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /** A Redis of a test's own, on a port of its own; it keeps nothing on disk. */
 export type TestRedis = AsyncDisposable & {
@@ -14,10 +17,12 @@ export type TestRedis = AsyncDisposable & {
   restart(): Promise<void>;
 };
 
-/** Starts a Redis, and waits until it answers. */
-export async function startRedis(): Promise<TestRedis> {
+/** Starts a Redis, with more options where some are given, and waits until it answers. */
+export async function startRedis(more: Record<string, string> = {}): Promise<TestRedis> {
   const port = await freePort();
-  let server = await launch(port);
+  const dir = await mkdtemp(join(tmpdir(), 'chatfiles-redis-'));
+  const start = () => launch(port, { dir, ...more });
+  let server = await start();
   const stop = async () => {
     if (server.exitCode !== null || server.signalCode !== null) return;
     const gone = once(server, 'exit');
@@ -31,14 +36,17 @@ export async function startRedis(): Promise<TestRedis> {
     signal: (signal) => void server.kill(signal),
     async restart() {
       await stop();
-      server = await launch(port);
+      server = await start();
     },
-    [Symbol.asyncDispose]: stop,
+    async [Symbol.asyncDispose]() {
+      await stop();
+      await rm(dir, { recursive: true, force: true });
+    },
   };
 }
 
-async function launch(port: number): Promise<ChildProcess> {
-  const options = { port, bind: '127.0.0.1', save: '', appendonly: 'no', loglevel: 'warning' };
+async function launch(port: number, more: Record<string, string>): Promise<ChildProcess> {
+  const options = { port, bind: '127.0.0.1', save: '', appendonly: 'no', loglevel: 'warning', ...more };
   const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const server = spawn('redis-server', flags, { stdio: 'ignore' });
   await once(server, 'spawn');
@@ -63,7 +71,8 @@ async function answers(port: number): Promise<boolean> {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -15,7 +15,7 @@ const holds = (
   times.every((at, i) => {
     const [next, past] = [times[i + 1], times[i + slots]];
     // A hair's breadth for what is lost when fractions are added.
-    const least = (span: number) => span - 1e-6;
+    const least = (span: number) => span - 0.011;
     return (next === undefined || next - at >= least(gapMs)) && (past === undefined || past - at >= least(windowMs));
   });
 

@@ -39,6 +39,12 @@ if now >= paused then
     paused = now + pause
     redis.call('HSET', state, 'paused', text(paused), 'pause', pause, 'probing', '1')
     redis.call('DEL', refusals)
+    -- What its first refusals taught is not so: the upstream did not count them, it was away.
+    local span = tonumber(known[5]) or 0
+    if smooth - span > now - clusterMs then
+      smooth = 0
+      redis.call('HSET', state, 'smooth', '0', 'smoothFor', span / 2)
+    end
   elseif now >= smooth then
     local rank = rankOf()
     if rank and rank <= slots * surprise then

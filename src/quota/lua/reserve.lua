@@ -1,5 +1,5 @@
 -- Reserves slots for one replica, all of them or, while the upstream is given a pause or is probed, fewer.
--- Promises: in no scope do more than `slots` lie in any `window` (to the microsecond); every slot is in the future of
+-- Promises: in no scope do more than `slots` lie in any `window` (to a hundredth of a ms); every slot is in the future of
 -- Redis's own clock; whatever that clock does, none is granted that others may have had already.
 --
 -- KEYS 1 state hash · 2 members zset (id -> expiry ms) · 3 clients hash (id -> clients that wait there)
@@ -17,8 +17,8 @@ local id, count, active, deadline = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]
 local hold, resumes, pacing, accepted = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8] == '1'
 local memberTtl, keep, shift, catchUp, probe = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
 local PAST_WINDOWS = 10 -- kept for refused.lua, which ranks a slot among those of its window
-local FAR_AHEAD = 10000 -- ms; nobody reserves so far ahead
 local SCOPE_KEEP = 60000 -- ms; the slots of a scope say nothing once they have passed
+local HAIR = 0.01 -- ms; what rounding may take from a distance: a slot that was given back must fit again
 local SET_BACK = 100 -- ms; what a clock goes back without having been set
 
 local clock = redis.call('TIME')
@@ -60,7 +60,7 @@ end
 
 -- 2. What is known of the upstream's mood. An account without a birth is new, or lost: others may have slots it forgot.
 local known = redis.call('HMGET', state, 'born', 'hold', 'resumed', 'paused', 'probing', 'smooth', 'seq', 'seen')
-local born, seq, seen = known[1] or string.format('%.0f', now), tonumber(known[7]) or 0, tonumber(known[8]) or 0
+local born, seq, seen = known[1], tonumber(known[7]) or 0, tonumber(known[8]) or 0
 local held, resumed = tonumber(known[2]) or 0, tonumber(known[3]) or 0
 local paused, smooth, isProbing = tonumber(known[4]) or 0, tonumber(known[6]) or 0, known[5] == '1'
 local learnt = { 'seen', text(now) }
@@ -68,14 +68,16 @@ local learn = function(name, value)
   learnt[#learnt + 1] = name
   learnt[#learnt + 1] = value
 end
-if not known[1] then
+if not born then
+  born = string.format('%.0f', now)
   held = now + hold
   resumed = now
   learn('born', born)
 elseif now < seen - SET_BACK then
-  -- The clock was set back (or a Redis with another one took over). The old times mean nothing on it: all wait until
-  -- what was reserved by them has passed, and what lay in the future keeps its distance.
-  for _, scope in ipairs(scopes) do redis.call('DEL', scope.key) end
+  -- The clock was set back (or a Redis with another one took over). The old times mean nothing on it: the account is
+  -- born again, all wait until what was reserved before has passed, and what lay in the future keeps its distance.
+  born = string.format('%.0f', now)
+  learn('born', born)
   held = now + hold
   resumed = now
   if paused > seen then paused = paused - seen + now else paused = 0 end
@@ -113,7 +115,7 @@ local fit = function(scope, at)
     local previous, next = times[before], times[before + 1]
     if gap > 0 and previous and at < previous + gap then
       at = previous + gap
-    elseif gap > 0 and next and next < at + gap then
+    elseif gap > 0 and next and next < at + gap - HAIR then
       at = next + gap
     else
       local moved = at
@@ -122,7 +124,7 @@ local fit = function(scope, at)
         if earlier > 0 then first = times[before - earlier + 1] end
         if earlier < slots then last = times[before + slots - earlier] end
         if not last then break end
-        if last < first + window then
+        if last < first + window - HAIR then
           if earlier == 0 then moved = times[before + 1] else moved = first + window end
           break
         end
@@ -137,14 +139,16 @@ end
 local from, pace = math.max(now, held), 0
 for _, scope in ipairs(scopes) do
   redis.call('ZREMRANGEBYSCORE', scope.key, '-inf', text(now - PAST_WINDOWS * scope.window))
-  -- Slots far ahead are those of a clock that has gone back since: they would block the account for as long.
-  if redis.call('ZREMRANGEBYSCORE', scope.key, text(now + hold + FAR_AHEAD), '+inf') > 0 then
-    from = math.max(from, now + hold)
-    learn('hold', text(from))
-  end
   scope.times = {}
   local entries = redis.call('ZRANGEBYSCORE', scope.key, '(' .. text(now - scope.window), '+inf', 'WITHSCORES')
-  for i = 2, #entries, 2 do scope.times[#scope.times + 1] = tonumber(entries[i]) end
+  for i = 1, #entries, 2 do
+    if string.sub(entries[i], 1, #born + 1) == born .. '-' then
+      scope.times[#scope.times + 1] = tonumber(entries[i + 1])
+    else
+      -- Of a clock that was set back since: it would block the account for as long.
+      redis.call('ZREM', scope.key, entries[i])
+    end
+  end
   scope.even = scope.window / scope.slots
   pace = math.max(pace, scope.even)
 end
