@@ -11,15 +11,21 @@ export type Reply = {
   isWhole: boolean;
 };
 
-/** What is asked; fetch would add fields of its own. */
-export type Question = { method?: string; headers?: Record<string, string | string[]>; body?: Uint8Array | undefined };
+/** What is asked, and from which address of this machine; fetch would add fields of its own. */
+export type Question = {
+  method?: string;
+  headers?: Record<string, string | string[]>;
+  body?: Uint8Array | undefined;
+  from?: string;
+};
 
 /** Asks once, on a connection of its own; never rejects. */
-export function ask(url: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<Reply> {
+export function ask(url: string, { method = 'GET', headers = {}, body, from }: Question = {}): Promise<Reply> {
   return new Promise((resolve) => {
     const none = { status: 0, headers: {}, rawHeaders: [], body: Buffer.alloc(0), isWhole: false };
     const length = body ? { 'content-length': String(body.length) } : {};
-    const outgoing = request(url, { method, headers: { ...length, ...headers }, agent: false });
+    const source = from === undefined ? {} : { localAddress: from };
+    const outgoing = request(url, { method, headers: { ...length, ...headers }, agent: false, ...source });
     outgoing.on('error', () => resolve(none));
     outgoing.on('response', (answer) => {
       const chunks: Buffer[] = [];
