@@ -7,9 +7,11 @@ import { createProvenTokens } from './access/proven.ts';
 import type { Config } from './config.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
 import { maxBodyBytes } from './policy/size.ts';
+import { createClientLimit } from './quota/client-limit.ts';
 import { openQuota, type QuotaNotice } from './quota/open.ts';
 import { createAdmin } from './server/admin.ts';
 import { createApp, SECURITY_HEADERS } from './server/app.ts';
+import { createClientKey, createForwardedWatch } from './server/client.ts';
 import { createEdge } from './server/edge.ts';
 import { refuseOnSocket } from './server/refuse.ts';
 import type { Summary } from './server/summarize.ts';
@@ -45,6 +47,10 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   await using opening = new AsyncDisposableStack();
   const spool = opening.use(await createSpool(config.spool));
   const slots = opening.use(await openQuota({ quota, redis: config.redis, egress: config.egress.id, notice }, clock));
+  const proven = createProvenTokens(config.access);
+  const count = opening.use(
+    createClientLimit(config.clientLimit, { redis: config.redis, replicas: () => slots.replicas, clock }),
+  );
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
   const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
 
@@ -52,7 +58,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     clock,
     record,
     send,
-    proven: createProvenTokens(config.access),
+    proven,
     line: {
       maxWaitMs: {
         upload: quota.uploadMaxWaitMs ?? quota.maxWaitMs,
@@ -60,8 +66,16 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
         thumbnail: quota.thumbnailMaxWaitMs ?? quota.maxWaitMs,
       },
       thumbnailsFirst: quota.thumbnailsFirst,
-      clientKey: (address) => address,
+      clientKey: createClientKey(quota.fairBy, proven.isProven),
     },
+    limit: {
+      count,
+      seconds: config.clientLimit.seconds,
+      status: config.clientLimit.status,
+      keyOf: createClientKey(config.clientLimit.by, proven.isProven),
+      watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
+    },
+    tell: config.tell,
     spool,
     discard: limits,
     isDraining: () => isDraining,

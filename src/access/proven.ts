@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 
 /** Tokens that the upstream has accepted for an app lately, as this process has seen itself. */
 export type ProvenTokens = {
-  isProven(app: string, token: string): boolean;
+  isProven: (app: string, token: string) => boolean;
   /** The upstream gave this bearer a file, or took one. */
   accept(app: string, token: string): void;
   /** The upstream refused the token. */

@@ -32,6 +32,8 @@ export type Grant = Outlook & {
 /** An account of slots; all its promises resolve, whatever happens behind them. */
 export type Ledger = AsyncDisposable & {
   reserve(ask: Ask): Promise<Grant>;
+  /** Replicas that share the account, as far as known; this one included. */
+  readonly replicas: number;
   /** What may be expected before the first ask for these scopes. */
   outlook(scopes: Scopes): Outlook;
   /** Gives slots back that nobody needs, for others to use. */

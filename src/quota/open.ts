@@ -74,6 +74,9 @@ async function openShared(
   );
   onDown = (reason) => shared.lost(reason);
   return {
+    get replicas() {
+      return shared.replicas;
+    },
     reserve: (ask) => shared.reserve(ask),
     outlook: (scopes) => shared.outlook(scopes),
     giveBack: (slots, scopes) => shared.giveBack(slots, scopes),

@@ -67,6 +67,10 @@ class FailoverLedger implements SharedLedger {
     this.#beatAfter(0);
   }
 
+  get replicas(): number {
+    return this.#members;
+  }
+
   get isAway(): boolean {
     return this.#own !== undefined;
   }

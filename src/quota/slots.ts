@@ -22,6 +22,8 @@ export type Slots = AsyncDisposable & {
   acquire(request: SlotRequest): Promise<SlotInUse>;
   /** Requests that wait now. */
   readonly waiting: number;
+  /** Replicas that share the quota, as far as known; this one included. */
+  readonly replicas: number;
 };
 
 /** Bounds of the queue, its fairness, and the scopes that a request for an app and an interface counts for. */
@@ -92,6 +94,9 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
 
   return {
     acquire,
+    get replicas() {
+      return ledger.replicas;
+    },
     get waiting() {
       return waiting();
     },

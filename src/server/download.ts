@@ -3,12 +3,13 @@ import { upstreamPath } from '../policy/target.ts';
 import { downloadHeaders } from '../upstream/headers.ts';
 import { authorize, type AuthorizePolicy } from './authorize.ts';
 import { forward, type ForwardDeps } from './forward.ts';
+import { limit, type LimitRules } from './limit.ts';
 import { open, type Opened } from './open.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
 
 /** What a download needs on its way. */
-export type DownloadDeps = RespondDeps & ForwardDeps & { authorize: AuthorizePolicy };
+export type DownloadDeps = RespondDeps & ForwardDeps & { authorize: AuthorizePolicy; limit: LimitRules };
 
 /** GET and HEAD …/chatfiles/{uuid}: the file or its thumbnail, streamed. HEAD asks by GET, since the API documents no HEAD. */
 export const download =
@@ -19,6 +20,7 @@ export const download =
     const kind = isThumbnail(req, opened) ? 'thumbnail' : 'download';
     exchange.route = kind;
     const token = authorize(req, opened.target, deps.authorize, exchange);
+    await limit(req, res, exchange, token.value, deps.limit);
     const request = {
       method: 'GET',
       path: upstreamPath(opened.target),

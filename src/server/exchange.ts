@@ -1,5 +1,5 @@
 import type { GatewayError } from '../errors.ts';
-import type { Trail } from '../upstream/send.ts';
+import type { Sent, Trail } from '../upstream/send.ts';
 
 /** What a request is, for logs and metrics: a closed set, so that no client can make new values. */
 export type Route = 'upload' | 'download' | 'thumbnail' | 'other';
@@ -21,6 +21,8 @@ export type Exchange = {
   bytesIn: number;
   bytesOut: number;
   upstreamStatus?: number;
+  /** How far the last attempt had come when it failed. */
+  failure?: { sent: Sent };
   /** The methods to name in an Allow field. */
   allow?: string;
   error?: GatewayError;

@@ -4,6 +4,7 @@ import { type GatewayError, KINDS } from '../errors.ts';
 import { discardRest, type DiscardLimits, hasUnreadBody } from './discard.ts';
 import { expectsContinue } from './edge.ts';
 import type { Exchange } from './exchange.ts';
+import { proxyStatus } from './told.ts';
 
 /** An error's body in the shape that Easemob's servers use and its SDKs read; never `entities`, which SDKs take for a success. */
 export function errorBody({ code }: Pick<GatewayError, 'code'>, startedAt: number, now: number): string {
@@ -39,6 +40,8 @@ export function fail(
   res.setHeader('Content-Length', Buffer.byteLength(body));
   res.setHeader('Cache-Control', 'no-store');
   if (error.retryAfterMs !== undefined) res.setHeader('Retry-After', Math.max(1, Math.ceil(error.retryAfterMs / 1000)));
+  const status = proxyStatus(error, exchange);
+  if (status !== undefined) res.setHeader('Proxy-Status', status);
   if (exchange.allow !== undefined) res.setHeader('Allow', exchange.allow);
 
   if (!hasUnreadBody(req)) {

@@ -7,9 +7,10 @@ import { isThrottled } from '../upstream/retry-table.ts';
 import type { Outcome } from '../upstream/send.ts';
 import type { Exchange } from './exchange.ts';
 import { relay, type RelayLimits } from './relay.ts';
+import { serverTiming } from './told.ts';
 
 /** What a response needs: the time, and the bounds of a body that streams through. */
-export type RespondDeps = { clock: Clock; answer: RelayLimits };
+export type RespondDeps = { clock: Clock; answer: RelayLimits; tell: { serverTiming: boolean } };
 
 /** A body this small is read to its end for HEAD, which spares the connection it came on. */
 const SMALL_BYTES = 64 * 1024;
@@ -26,8 +27,10 @@ export async function respond(
   deps: RespondDeps,
 ): Promise<void> {
   if (outcome.kind !== 'failure') exchange.upstreamStatus = outcome.status;
+  if (deps.tell.serverTiming) res.setHeader('Server-Timing', serverTiming(exchange.trail));
   switch (outcome.kind) {
     case 'failure':
+      exchange.failure = { sent: outcome.sent };
       throw errorOfFailure(outcome, exchange);
     case 'refusal':
       return passRefusal(outcome, req, res, exchange, deps.clock);

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { isIP } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import { addressOf } from './client.ts';
 import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
@@ -48,10 +48,3 @@ export const serve =
       deps.record(summarize(req, res, exchange, deps.clock.now()));
     }
   };
-
-/** The client's address, read at the start: a socket that is gone by the end no longer knows its peer. */
-function addressOf(req: Request): string {
-  // Behind a trusted proxy this is what a field says, which may be any text at all.
-  const address = req.ip ?? '';
-  return isIP(address) ? address : (req.socket.remoteAddress ?? 'unknown');
-}

@@ -8,6 +8,7 @@ import { admit } from './admit.ts';
 import { authorize, type AuthorizePolicy } from './authorize.ts';
 import { letContinue } from './edge.ts';
 import { forward, type ForwardDeps } from './forward.ts';
+import { limit, type LimitRules } from './limit.ts';
 import { open } from './open.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
@@ -21,6 +22,7 @@ export type UploadDeps = RespondDeps &
     /** ms without a byte, and ms for the whole body. */
     body: { idleMs: number; totalMs: number };
     spool: Spool;
+    limit: LimitRules;
   };
 
 /** POST …/chatfiles: the body is taken in whole and judged, then sent with a known length, byte for byte as it came. */
@@ -31,6 +33,7 @@ export const upload =
     const { target } = open(req);
     const token = authorize(req, target, deps.authorize, exchange);
     const { announcedBytes, watch } = admit(req, deps.size);
+    await limit(req, res, exchange, token.value, deps.limit);
     letContinue(req, res);
     const body = await deps.spool.take(req, {
       ...(announcedBytes === undefined ? {} : { announcedBytes }),

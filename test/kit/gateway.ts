@@ -20,7 +20,14 @@ export async function startGateway({
 }: RunOptions = {}): Promise<Running> {
   const emulator = await createEmulator(input);
   onTestFinished(() => emulator[Symbol.asyncDispose]());
-  const flags = ['listen.port=0', 'admin.port=0', `upstream.url=${upstreamUrl ?? emulator.url}`, ...set];
+  const flags = [
+    'listen.port=0',
+    'admin.port=0',
+    // All clients of a test are one address; those that are about the limit set their own.
+    'clientLimit.requests=1000000',
+    `upstream.url=${upstreamUrl ?? emulator.url}`,
+    ...set,
+  ];
   const { config } = await loadConfig({ env: {}, set: flags });
   const summaries: Summary[] = [];
   const record = (summary: Summary) => void summaries.push(summary);
