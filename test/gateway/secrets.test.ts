@@ -13,6 +13,7 @@ const SET = [
   'upstream.answerTimeoutMs=1000',
   'upstream.idleTimeoutMs=1000',
   'retry.attempts=1',
+  'retry.throttledAttempts=1',
   'limits.discardMs=300',
   'limits.headTimeoutMs=1000',
 ];

@@ -294,7 +294,7 @@ describe('a refusal', () => {
     [504, 504],
   ])('with %i in HTML becomes JSON with %i', async (status, wanted) => {
     const html = '<html><h1>Nope</h1><p>nginx at 10.1.2.3</p></html>';
-    const { url } = await startBehind(refuse(status, 'text/html', html), ['retry.attempts=1']);
+    const { url } = await startBehind(refuse(status, 'text/html', html), ['retry.attempts=1', 'retry.throttledAttempts=1']);
     for (const reply of [await download(url), await upload(url, fileOf(100))]) {
       expectError(reply, wanted);
       expect(reply.body.toString()).not.toMatch(/html|nginx|10\.1/);
