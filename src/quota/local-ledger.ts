@@ -56,6 +56,10 @@ class LocalLedger implements Ledger {
     };
   }
 
+  get replicas(): number {
+    return 1;
+  }
+
   reserve({ count, scopes, accepted }: Ask): Promise<Grant> {
     const now = this.#clock.monotonic();
     this.#forgetPast(scopes, now);

@@ -11,6 +11,8 @@ export const COMMAND_TIMEOUT_MS = 250;
  * nothing that was sent is ever sent again, since a reservation that arrives late or twice takes slots from others.
  */
 const OPTIONS = {
+  // A peer that vanished without a word would otherwise be waited for until the kernel gives up, a quarter of an hour.
+  socketTimeout: 1000,
   connectTimeout: 2000,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
@@ -121,7 +123,12 @@ function open({ form, nodes, master, options }: RedisUrl, commandTimeout: number
       });
     case 'cluster':
       return new Cluster(nodes, {
-        redisOptions: { ...options, commandTimeout, maxRetriesPerRequest: 0 },
+        redisOptions: {
+          ...options,
+          commandTimeout,
+          socketTimeout: OPTIONS.socketTimeout,
+          maxRetriesPerRequest: 0,
+        },
         enableOfflineQueue: false,
         clusterRetryStrategy: () => 200,
         // A moved slot is followed once; anything longer is for the local share to bridge.

@@ -6,7 +6,7 @@ export type ChaosProxy = AsyncDisposable & {
   port: number;
   /** Bytes arrive so much later, each way, in ms. */
   delayMs: number;
-  /** Bytes vanish, each way; connections stay. */
+  /** Bytes vanish, each way; a connection that lost any stays, and never works again. */
   swallows: boolean;
   /** Of the next answer only so many bytes arrive, and then the connection is cut. */
   cutAfter: number | undefined;
@@ -20,6 +20,7 @@ export async function startChaosProxy(target: number): Promise<ChaosProxy> {
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1');
+    let isDead = false;
     for (const [from, to, isAnswer] of [
       [near, far, false],
       [far, near, true],
@@ -32,7 +33,8 @@ export async function startChaosProxy(target: number): Promise<ChaosProxy> {
         to.destroy();
       });
       from.on('data', (bytes) => {
-        if (proxy.swallows) return;
+        isDead ||= proxy.swallows;
+        if (isDead) return;
         const cut = isAnswer ? proxy.cutAfter : undefined;
         if (cut !== undefined) proxy.cutAfter = undefined;
         setTimeout(() => {
