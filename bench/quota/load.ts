@@ -65,7 +65,12 @@ export async function ask(
   urlOf: (replica: number) => { url: string; replica: number },
 ): Promise<Asked[]> {
   const all: Asked[] = [];
-  const clients = plans.map((plan, index) => ({ plan, ...createClient(index), due: 0 }));
+  const clients = plans.map((plan, index) => ({
+    plan,
+    ...createClient(index),
+    // One after the other: together they would come in bursts.
+    due: (1000 / plan.perSecond) * (index / plans.length),
+  }));
   const startedAt = nowMs();
   const askOnce = ({ plan, ask: askFrom }: (typeof clients)[number]) => {
     const { url, replica } = urlOf(plan.replica);

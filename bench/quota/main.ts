@@ -1,6 +1,6 @@
 /**
  * The quota under load, side by side with what can be had off the shelf:
- *   node bench/quota/main.ts [--quick] [SCENARIO…]
+ *   node bench/quota/main.ts [--quick] [--way WAY]… [SCENARIO…]
  * Needs redis-server and nginx. Everything stays on this machine. A full run takes about twelve minutes and writes
  * bench/results/quota.md; it ends with 1 when a goal is missed. Whoever plays saturated-sliding-log in full length also
  * draws docs/quota-rate.svg. A quick run takes a minute and a half, and only shows that nothing is broken.
@@ -11,24 +11,39 @@ import { requirePrograms } from '../../test/kit/servers.ts';
 import { draw } from './picture.ts';
 import { missed, report, section } from './report.ts';
 import { run, type Run } from './run.ts';
-import { SCENARIOS } from './scenarios.ts';
+import { type Scenario, SCENARIOS } from './scenarios.ts';
+import { type Way, WAYS } from './ways.ts';
 
 /** Of a quick run; those with an event need the time. */
 const QUICK_SECONDS = 6;
 /** The scenario that is drawn, and in which even a quick run has all ways. */
 const COMPARED = 'saturated-sliding-log';
 
-const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean' } }, allowPositionals: true });
-const quick = values.quick === true;
-const unknown = positionals.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
-if (unknown.length > 0) {
-  console.error(`unknown: ${unknown.join(', ')}; there are ${SCENARIOS.map(({ name }) => name).join(', ')}`);
-  process.exit(1);
+const names = SCENARIOS.map(({ name }) => name);
+const ways = Object.keys(WAYS) as Way[];
+const { values, positionals } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, way: { type: 'string', multiple: true, default: [] } },
+  allowPositionals: true,
+});
+const { quick } = values;
+for (const [given, known] of [
+  [positionals, names],
+  [values.way, ways],
+] as const) {
+  const unknown = given.filter((name) => !known.some((each) => each === name));
+  if (unknown.length === 0) continue;
+  console.error(`unknown: ${unknown.join(', ')}; there are ${known.join(', ')}`);
+  process.exit(2);
 }
-const isWhole = !quick && positionals.length === 0;
+const isWhole = !quick && positionals.length === 0 && values.way.length === 0;
 const chosen = SCENARIOS.filter(({ name, isQuick }) =>
   positionals.length > 0 ? positionals.includes(name) : isQuick || !quick,
 );
+const waysOf = ({ name, ways: all }: Scenario): Way[] => {
+  if (values.way.length > 0) return all.filter((way) => values.way.includes(way));
+  // The rivals' weaknesses take time to show; in a hurry they are only seen to run.
+  return quick && name !== COMPARED ? all.slice(0, 1) : all;
+};
 requirePrograms([
   { command: 'redis-server', debianPackage: 'redis-server' },
   { command: 'nginx', debianPackage: 'nginx' },
@@ -36,11 +51,9 @@ requirePrograms([
 
 const runs: Run[] = [];
 for (const scenario of chosen) {
-  // The rivals' weaknesses take time to show; in a hurry they are only seen to run.
-  const ways = quick && scenario.name !== COMPARED ? scenario.ways.slice(0, 1) : scenario.ways;
   const seconds = quick && scenario.kind !== 'event' ? QUICK_SECONDS : scenario.seconds;
   const here: Run[] = [];
-  for (const way of ways) here.push(await run(scenario, way, seconds));
+  for (const way of waysOf(scenario)) here.push(await run(scenario, way, seconds));
   runs.push(...here);
   console.log(section(here));
 }

@@ -82,7 +82,10 @@ function drawPanel({ title, arrivals, top }: Panel, seconds: number): string {
       ({ accepted }) => accepted,
     )}"/>`,
     `<line class="allowed" x1="${PLOT.left}" x2="${PLOT.right}" y1="${y(ALLOWED)}" y2="${y(ALLOWED)}"/>`,
-    `<text class="allowed-text" x="${PLOT.right}" y="${y(ALLOWED) - 5}" text-anchor="end">30</text>`,
+    // Where hundreds arrive, the number would lie on top of them.
+    ...(most > 10 * ALLOWED
+      ? []
+      : [`<text class="allowed-text" x="${PLOT.right}" y="${y(ALLOWED) - 5}" text-anchor="end">${ALLOWED}</text>`]),
   ].join('\n');
 }
 

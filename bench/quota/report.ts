@@ -31,6 +31,7 @@ const COLUMNS: Record<Scenario['kind'], Column[]> = {
     ['before/s', number(({ before }) => before, 1)],
     ['meanwhile/s', number(({ during }) => during, 1)],
     ['afterwards/s', number(({ after }) => after, 1)],
+    ['goes on after ms', number(({ resumedMs }) => resumedMs)],
     ['arrived meanwhile', number(({ arrivedDuring }) => arrivedDuring)],
     ['slots lost', number(({ lostSlots }) => lostSlots)],
     REFUSED,
@@ -96,6 +97,8 @@ this machine; clients are addresses of the loopback network that download. Each 
 - *accepted/s*: slope of the accepted arrivals from 2 s on. *refused*: 503s of the upstream. *failed*: answers to clients
   other than 200. *most in 1 s*: arrivals in any second. *commands/request*: what replicas send to Redis, heartbeats
   included, for one request at the upstream.
+- *Jain*: 1 when all have the same; over what clients, and replicas by the client, have had accepted from 2 s on.
+  *goes on*: the first accepted arrival after the event. *slots lost*: what fewer were accepted while it lasted.
 - The gateway's bounds of waiting are lifted, or they would refuse at once what cannot be served in time; its margin is
   what an operator would set for the jitter: 20 ms up to 15 ms, 35 ms for 30 ms.
 - The others are one small proxy (\`bench/quota/rival.ts\`), which waits for its limiter and retries what was refused

@@ -17,6 +17,7 @@ export type Figures = {
   refusedLater: number;
   /** The most arrivals in any second. */
   most: number;
+  /** Over what clients, and replicas by the client, have had accepted after the first two seconds. */
   jainClients: number;
   jainReplicas: number;
   /** Commands to Redis a request, without those for the limit of each client. */
@@ -33,6 +34,8 @@ export type Figures = {
   during: number;
   after: number;
   arrivedDuring: number;
+  /** From the end of the event to the next accepted arrival. */
+  resumedMs: number;
   lostSlots: number;
 };
 
@@ -113,6 +116,10 @@ function figuresOf(
   const waits = served.map(({ sentAt, endedAt }) => endedAt - sentAt);
   const isBroken = ({ replica, status, sentAt }: Asked) => status === 0 && sentAt <= (killed.get(replica) ?? 0);
   const wrong = all.filter(({ status, hasLeft }) => status !== undefined && status !== 200 && !hasLeft);
+  const steady = arrivals.filter(({ at, accepted: isAccepted }) => isAccepted && at >= STEADY_FROM_MS);
+  const perClient = countBy(steady, clients.length, ({ client }) => client);
+  const perReplica = countBy(steady, replicas, ({ client }) => clients[client]?.replica ?? 0);
+  const clientsAt = countBy(clients, replicas, ({ replica }) => replica);
   const between = (from: number, to: number) =>
     accepted.filter((at) => at >= from && at < to).length / ((to - from) / 1000);
   const [eventAt, eventEnd] = event ? [event.atMs, event.atMs + event.forMs] : [0, 0];
@@ -120,12 +127,12 @@ function figuresOf(
     ? [between(STEADY_FROM_MS, eventAt), between(eventAt, eventEnd)]
     : [Number.NaN, Number.NaN];
   return {
-    rate: slope(accepted.filter((at) => at >= STEADY_FROM_MS)),
+    rate: slope(steady.map(({ at }) => at)),
     refused: refused.length,
     refusedLater: refused.filter(({ at }) => at >= STEADY_FROM_MS).length,
     most: mostPerSecond(arrivals.map(({ at }) => at)),
-    jainClients: jain(countBy(served, clients.length, ({ client }) => client)),
-    jainReplicas: jain(countBy(served, replicas, ({ replica }) => replica)),
+    jainClients: jain(perClient),
+    jainReplicas: jain(perReplica.map((count, replica) => count / (clientsAt[replica] ?? 1))),
     commands: commandsSent / arrivals.length,
     failed: wrong.length - wrong.filter(isBroken).length,
     broken: wrong.filter(isBroken).length,
@@ -137,6 +144,7 @@ function figuresOf(
     during,
     after: event ? between(eventEnd, seconds * 1000) : Number.NaN,
     arrivedDuring: arrivals.filter(({ at }) => at >= eventAt && at < eventEnd).length,
+    resumedMs: (accepted.find((at) => at >= eventEnd) ?? Number.NaN) - eventEnd,
     lostSlots: Math.max(0, Math.round((before - during) * ((eventEnd - eventAt) / 1000))),
   };
 }
