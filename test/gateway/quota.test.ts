@@ -120,7 +120,7 @@ describe('a request that the upstream refused', () => {
 
 describe('an upstream that refuses everything for four seconds', () => {
   it('is left in peace but for a few probes, and nobody who can wait is told', async () => {
-    const { emulator, download } = await start(1, []);
+    const { emulator, download } = await start(1, ['quota.maxWaitMs=20000']);
     emulator.fault({ kind: 'unavailable', forMs: 4000 });
     expect(statusesOf(await Promise.all(times(40, () => download(0))))).toEqual(times(40, () => 200));
     const refused = emulator.received().filter(({ fault }) => fault === 'unavailable');

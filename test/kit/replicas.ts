@@ -15,7 +15,8 @@ export const keysOf = ({ redis, upstreamUrl, id }: Egress): string[] => [
   'admin.port=0',
   `upstream.url=${upstreamUrl}`,
   `redis.url=${redis.url}`,
-  `egress.id=${id}`,
+  // A prefix rather than an egress of its own: the limit of each client counts over all egresses.
+  `redis.keyPrefix=${id}:`,
 ];
 
 /** Starts so many gateways. */
@@ -36,7 +37,7 @@ export async function startReplicas(count: number, egress: Egress): Promise<Repl
 export async function grantsOf({ redis: { port }, id }: Egress): Promise<number[]> {
   const redis = new Redis({ port });
   try {
-    const entries: string[] = await redis.zrange(`chatfiles:v1:{${id}}:slots:egress`, 0, '-1', 'WITHSCORES');
+    const entries: string[] = await redis.zrange(`${id}:v1:{default}:slots:egress`, 0, '-1', 'WITHSCORES');
     return entries.filter((_, index) => index % 2 === 1).map((score) => Number(score));
   } finally {
     redis.disconnect();
