@@ -6,10 +6,7 @@ import { GatewayError } from '../errors.ts';
 export type IntakeLimits = { idleMs: number; totalMs: number; clock: Clock; signal?: AbortSignal | undefined };
 
 /** Who takes the bytes: as long as a promise that it returns is pending, the source is paused. */
-export type Taker = {
-  begin(): Promise<void> | undefined;
-  take(chunk: Buffer): Promise<void> | undefined;
-};
+export type Taker = { take(chunk: Buffer): Promise<void> | undefined };
 
 /**
  * Reads a source to its end; rejects with what the taker threw, CLIENT_GONE or REQUEST_TOO_SLOW.
@@ -60,8 +57,7 @@ class Intake {
     source.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onGone).on('close', this.#onClose);
     this.#cancelIdle = clock.after(idleMs, this.#onIdle);
     this.#cancelTotal = clock.after(totalMs, () => this.#tooSlow(`the body took more than ${totalMs} ms`));
-    this.#await(() => this.#taker.begin());
-    if (!this.#taking && !this.#settled) this.#goOn();
+    this.#goOn();
   }
 
   /** Runs a step of the taker, and holds the source back if it takes its time. */

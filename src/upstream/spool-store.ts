@@ -28,7 +28,7 @@ export class SpoolStore {
   readonly #blocks: Buffer[] = [];
   #blockBytes = 0;
   #memoryBytes = 0;
-  /** False once the memory is settled: it was reserved, or there was no more when a block was wanted. */
+  /** False once there was no more when a block was wanted: what comes after that goes to the file, in order. */
   #mayGrow = true;
 
   #opening: Promise<SpoolFile> | undefined;
@@ -48,15 +48,11 @@ export class SpoolStore {
     return this.#memoryBytes + this.#writtenBytes + this.#stagedBytes;
   }
 
-  /** Takes the room for a whole body beforehand, so that uploads do not keep one another from finishing. */
-  reserve(bytes: number): Promise<void> | undefined {
-    const wanted = Math.min(bytes, this.#deps.memoryPerUploadBytes);
-    const room = Math.min(wanted, this.#deps.memory.room);
-    const inMemory = room === wanted ? wanted : room - (room % BLOCK_BYTES);
-    this.#mayGrow = false;
-    this.#grow(this.#disk, bytes - inMemory, 'disk');
-    this.#grow(this.#memory, inMemory, 'memory');
-    return bytes > inMemory ? this.#openFile() : undefined;
+  /** Throws if a body of this size would not fit now. It takes nothing: to announce bytes is not to send them. */
+  checkRoom(bytes: number): void {
+    const { memory, disk, memoryPerUploadBytes } = this.#deps;
+    const forDisk = bytes - Math.min(bytes, memoryPerUploadBytes, memory.room);
+    if (forDisk > disk.room) throw this.#full(forDisk);
   }
 
   /** Copies bytes in; a promise if some of them have to wait for the disk, and then the caller waits, too. */
@@ -93,19 +89,19 @@ export class SpoolStore {
     return this.#readFile(position - this.#memoryBytes);
   }
 
-  /** Closes the file and gives everything back; any number of times. */
+  /** Gives everything back at once, and closes the file; any number of times. */
   release(): Promise<void> {
     this.#released ??= this.#close();
     return this.#released;
   }
 
   async #close(): Promise<void> {
-    const file = await this.#opening?.catch(() => undefined);
-    await file?.close();
     this.#blocks.length = 0;
-    this.#staged = undefined;
     this.#memory.shrinkTo(0);
     this.#disk.shrinkTo(0);
+    const file = await this.#opening?.catch(() => undefined);
+    await file?.close();
+    this.#staged = undefined;
   }
 
   /** Copies into memory what fits there, and tells how much. */
@@ -121,12 +117,9 @@ export class SpoolStore {
   }
 
   #addBlock(): boolean {
-    const limit = this.#mayGrow ? this.#deps.memoryPerUploadBytes : this.#memory.held;
-    const size = Math.min(BLOCK_BYTES, limit - this.#blockBytes);
-    if (size <= 0 || !this.#memory.reach(this.#blockBytes + size)) {
-      this.#mayGrow = false;
-      return false;
-    }
+    const size = Math.min(BLOCK_BYTES, this.#deps.memoryPerUploadBytes - this.#blockBytes);
+    this.#mayGrow &&= size > 0 && this.#memory.reach(this.#blockBytes + size);
+    if (!this.#mayGrow) return false;
     this.#blocks.push(Buffer.allocUnsafeSlow(size));
     this.#blockBytes += size;
     return true;
@@ -135,7 +128,7 @@ export class SpoolStore {
   /** Copies into the block that goes to the file next what fits there, and tells how far it came. */
   #stage(chunk: Buffer, from: number): number {
     const size = Math.min(chunk.length - from, BLOCK_BYTES - this.#stagedBytes);
-    this.#grow(this.#disk, this.#writtenBytes + this.#stagedBytes + size, 'disk');
+    this.#reachOnDisk(this.#writtenBytes + this.#stagedBytes + size);
     this.#staged ??= Buffer.allocUnsafeSlow(BLOCK_BYTES);
     chunk.copy(this.#staged, this.#stagedBytes, from, from + size);
     this.#stagedBytes += size;
@@ -170,9 +163,18 @@ export class SpoolStore {
     return block;
   }
 
-  #grow(share: Share, bytes: number, name: 'memory' | 'disk'): void {
-    if (share.reach(bytes)) return;
-    const reason = `the spool's ${name} has no room for ${bytes} bytes`;
-    throw new GatewayError('SPOOL_FULL', { retryAfterMs: SPOOL_RETRY_AFTER_MS, reason });
+  /**
+   * Room is taken as the bytes come, so several uploads may share the last of it. The first one that gets no more gives
+   * back all that it has, before any other can ask: so as many finish as there is room for, and none waits for another.
+   */
+  #reachOnDisk(bytes: number): void {
+    if (this.#disk.reach(bytes)) return;
+    void this.release();
+    throw this.#full(bytes);
+  }
+
+  #full(bytes: number): GatewayError {
+    const reason = `the spool's disk has no room for ${bytes} bytes`;
+    return new GatewayError('SPOOL_FULL', { retryAfterMs: SPOOL_RETRY_AFTER_MS, reason });
   }
 }

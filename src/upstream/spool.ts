@@ -11,7 +11,7 @@ import { createSpooledBody, type SpooledBody } from './spooled-body.ts';
 
 /** How a body is taken in: its bounds in bytes and time, and who watches it go by. */
 export type TakeOptions = {
-  /** As the client announced it; the room for it is taken beforehand. */
+  /** As the client announced it: refused at once if so many do not fit now, but room is taken only as they come. */
   announcedBytes?: number;
   maxBytes: number;
   watch?: { push(chunk: Uint8Array): Decision; end(): Decision };
@@ -75,11 +75,9 @@ async function fill(store: SpoolStore, source: Readable, options: TakeOptions): 
     if (bytes <= maxBytes) return;
     throw new GatewayError('BODY_TOO_LARGE', { reason: `the body has more than ${maxBytes} bytes` });
   };
+  checkSize(announcedBytes ?? 0);
+  store.checkRoom(announcedBytes ?? 0);
   const taker = {
-    begin() {
-      checkSize(announcedBytes ?? 0);
-      return announcedBytes === undefined ? undefined : store.reserve(announcedBytes);
-    },
     take(chunk: Buffer) {
       checkSize(store.bytes + chunk.length);
       if (watch !== undefined) enforce(watch.push(chunk));

@@ -6,7 +6,7 @@ import { createFakeClock } from '../kit/fake-clock.ts';
 /** A source that hands out what it is told to. */
 const openSource = (): Readable => new Readable({ read() {} });
 
-const takeAll: Taker = { begin: () => undefined, take: () => undefined };
+const takeAll: Taker = { take: () => undefined };
 
 const limits = (clock = createFakeClock()) => ({ idleMs: 1000, totalMs: 10_000, clock });
 
@@ -19,7 +19,7 @@ describe('an intake', () => {
   test('hands over all the bytes in order', async () => {
     const taken: string[] = [];
     const take = (chunk: Buffer) => void taken.push(chunk.toString());
-    await intake(Readable.from(['a', 'b', 'c'].map((text) => Buffer.from(text))), { ...takeAll, take }, limits());
+    await intake(Readable.from(['a', 'b', 'c'].map((text) => Buffer.from(text))), { take }, limits());
     expect(taken.join('')).toBe('abc');
   });
 
@@ -30,15 +30,13 @@ describe('an intake', () => {
     await expect(intake(source, takeAll, limits())).resolves.toBeUndefined();
   });
 
-  test('keeps the source paused while the taker waits, also before the first byte', async () => {
-    const begun = Promise.withResolvers<void>();
+  test('keeps the source paused while the taker waits', async () => {
     const written = Promise.withResolvers<void>();
     const taken: string[] = [];
     const source = openSource();
     const done = intake(
       source,
       {
-        begin: () => begun.promise,
         take(chunk) {
           taken.push(chunk.toString());
           return written.promise;
@@ -47,9 +45,6 @@ describe('an intake', () => {
       limits(),
     );
     source.push('a');
-    await settled();
-    expect(taken).toEqual([]);
-    begun.resolve();
     await settled();
     source.push('b');
     source.push(null);
@@ -65,7 +60,7 @@ describe('an intake', () => {
     const written = Promise.withResolvers<void>();
     let isDone = false;
     const source = openSource();
-    const done = intake(source, { ...takeAll, take: () => written.promise }, limits()).then(() => {
+    const done = intake(source, { take: () => written.promise }, limits()).then(() => {
       isDone = true;
       return undefined;
     });
@@ -83,7 +78,7 @@ describe('an intake', () => {
     const take = () => {
       throw refusal;
     };
-    const done = intake(source, { ...takeAll, take }, limits());
+    const done = intake(source, { take }, limits());
     source.push('a');
     await expect(done).rejects.toBe(refusal);
     expect({ destroyed: source.destroyed, paused: source.isPaused(), listeners: listenersOf(source) }).toEqual({
@@ -102,7 +97,7 @@ describe('an intake', () => {
     const written = Promise.withResolvers<void>();
     const clock = createFakeClock();
     const source = openSource();
-    const done = intake(source, { ...takeAll, take: () => written.promise }, limits(clock));
+    const done = intake(source, { take: () => written.promise }, limits(clock));
     source.push('a');
     await Promise.all([expect(done).rejects.toMatchObject({ code: 'REQUEST_TOO_SLOW' }), clock.advance(10_000)]);
     source.resume();
@@ -116,7 +111,7 @@ test('a source that failed while the disk was at work stays paused when the disk
   const written = Promise.withResolvers<void>();
   const clock = createFakeClock();
   const source = openSource();
-  const done = intake(source, { ...takeAll, take: () => written.promise }, limits(clock));
+  const done = intake(source, { take: () => written.promise }, limits(clock));
   source.push('a');
   await Promise.all([expect(done).rejects.toMatchObject({ code: 'REQUEST_TOO_SLOW' }), clock.advance(10_000)]);
   written.resolve();
@@ -196,7 +191,7 @@ describe('a client that is slow', () => {
     const clock = createFakeClock();
     const written = Promise.withResolvers<void>();
     const source = openSource();
-    const done = intake(source, { ...takeAll, take: () => written.promise }, limits(clock));
+    const done = intake(source, { take: () => written.promise }, limits(clock));
     source.push('a');
     await clock.advance(5000);
     written.resolve();

@@ -203,24 +203,48 @@ describe('the budgets', () => {
     expect(spool.usage).toEqual(EMPTY);
   });
 
-  test('give back what an announced body did not need', async () => {
-    const { spool } = await openSpool();
-    const body = await spool.take(sourceOf(BODY.subarray(0, 10)), { ...OPTIONS, announcedBytes: 10 * BLOCK });
-    expect(spool.usage).toEqual({ memoryBytes: 10, diskBytes: 0, bodies: 1 });
-    await body.release();
-  });
+  // The attack: three hundred sockets without a valid token announce 10.5 MB each, send a few bytes and fall silent. When
+  // the room was taken as announced, two hundred of them had all of it, and nobody could upload until they timed out.
+  test.each([
+    ['in memory', { memoryBytes: 300 * BLOCK, diskBytes: 21_000_000 }],
+    ['on the disk', { memoryBytes: 0, diskBytes: 21_000_000 }],
+  ])('are not used up by many that announce much and stay idle %s: an honest upload passes', async (_, config) => {
+    const { spool } = await openSpool(config);
+    const gone = new AbortController();
+    const idle = Array.from({ length: 300 }, () => {
+      const source = new Readable({ read() {} });
+      source.push('--abc');
+      return spool.take(source, { ...OPTIONS, announcedBytes: 10_500_000, signal: gone.signal });
+    });
+    const { memoryBytes, diskBytes } = config;
+    await vi.waitFor(() => expect(spool.usage.memoryBytes + spool.usage.diskBytes).toBe(memoryBytes || 1500));
+    expect(spool.usage.diskBytes).toBeLessThanOrEqual(diskBytes / 1000);
 
-  test('let half of forty uploads finish rather than get all of them stuck half-way', async () => {
-    const { spool } = await openSpool({ memoryBytes: 0, diskBytes: 20 * BODY.length });
-    const takes = Array.from({ length: 40 }, () =>
-      spool.take(sourceOf(BODY), { ...OPTIONS, announcedBytes: BODY.length }),
-    );
-    const outcomes = await Promise.allSettled(takes);
-    const taken = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-    expect(taken).toHaveLength(20);
-    await Promise.all(taken.map((body) => body.release()));
+    const honest = randomBytes(10_500_000);
+    const body = await spool.take(sourceOf(honest), { ...OPTIONS, announcedBytes: honest.length });
+    expect(await holds(body, honest)).toBe(true);
+    await body.release();
+
+    gone.abort();
+    const outcomes = await Promise.allSettled(idle);
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toEqual([]);
     expect(spool.usage).toEqual(EMPTY);
   });
+
+  test.each([true, false])(
+    'let half of forty uploads finish rather than get all of them stuck half-way (announced: %s)',
+    async (announced) => {
+      const { spool } = await openSpool({ memoryBytes: 0, diskBytes: 20 * BODY.length });
+      const takes = Array.from({ length: 40 }, () =>
+        spool.take(sourceOf(BODY), { ...OPTIONS, ...(announced ? { announcedBytes: BODY.length } : {}) }),
+      );
+      const outcomes = await Promise.allSettled(takes);
+      const taken = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+      expect(taken).toHaveLength(20);
+      await Promise.all(taken.map((body) => body.release()));
+      expect(spool.usage).toEqual(EMPTY);
+    },
+  );
 });
 
 describe('a refusal', () => {
