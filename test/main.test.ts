@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -16,32 +16,42 @@ const run = promisify(execFile);
 
 type Ended = { code: number | null; stdout: string; stderr: string };
 
+/** A temporary folder for one child, gone with the test: whoever is killed cannot remove what it made. */
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'chatfiles-main-test-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /** Runs the process to its end. */
-const runMain = (args: string[], env: Record<string, string> = {}): Promise<Ended> =>
-  new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [MAIN, ...args],
-      { env: { PATH: process.env['PATH'], ...env } },
-      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
+async function runMain(args: string[], env: Record<string, string> = {}): Promise<Ended> {
+  const childEnv = { PATH: process.env['PATH'], TMPDIR: await temporaryFolder(), ...env };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [MAIN, ...args], { env: childEnv }, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
     );
   });
+}
 
 /** Starts the process and waits for the output that a pattern matches. */
 async function startMain(args: string[], until: RegExp) {
+  const folder = await temporaryFolder();
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { PATH: process.env['PATH'] },
+    env: { PATH: process.env['PATH'], TMPDIR: folder },
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
   let output = '';
   for await (const line of createInterface({ input: child.stdout })) {
     output += `${line}\n`;
     if (until.test(output)) break;
   }
   if (!until.test(output)) throw new Error(`it ended, or was silent, before it said ${until.source}`);
-  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  return { child, output, exited };
+  return { child, output, exited, folder };
 }
 
 const FREE = ['listen.port', 'admin.port', 'emulator.port', 'emulator.adminPort'].flatMap((key) => [
@@ -52,7 +62,7 @@ const FREE = ['listen.port', 'admin.port', 'emulator.port', 'emulator.adminPort'
 describe('a first visit', () => {
   it('works by pasting the printed lines into another terminal', async () => {
     const { child, output, exited } = await startMain(['start', '--emulator', ...FREE], /ls -l picture\.jpg/);
-    const lines = output.slice(output.indexOf('# 1.'));
+    const lines = output.slice(output.indexOf("echo '1."));
     const folder = await mkdtemp(join(tmpdir(), 'first-visit-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     await run('bash', ['-euo', 'pipefail', '-c', lines], { cwd: folder });
@@ -95,8 +105,8 @@ describe('starting', () => {
     );
   });
 
-  it('drains on the first signal, and ends at once on the second', async () => {
-    const { child, output, exited } = await startMain(['start', '--emulator', ...FREE], /"admin":"[^"]+"/);
+  it('drains on the first signal, and ends at once on the second, with nothing left behind', async () => {
+    const { child, output, exited, folder } = await startMain(['start', '--emulator', ...FREE], /"admin":"[^"]+"/);
     const { listen, admin } = JSON.parse(output.split('\n')[0] ?? '') as { listen: string; admin: string };
     const socket = connect(Number(new URL(listen).port), '127.0.0.1');
     onTestFinished(() => void socket.destroy());
@@ -109,8 +119,10 @@ describe('starting', () => {
     child.kill('SIGTERM');
     await vi.waitFor(async () => expect((await fetch(`${admin}/readyz`)).status).toBe(503), { timeout: 5000 });
     expect((await fetch(`${admin}/livez`)).status).toBe(200);
+    expect(await readdir(folder)).not.toEqual([]);
     child.kill('SIGTERM');
     expect(await exited).toBe(1);
+    expect(await readdir(folder)).toEqual([]);
   });
 });
 

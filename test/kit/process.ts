@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -16,14 +19,17 @@ export type Started = AsyncDisposable & {
 /** A gateway in a process of its own. */
 export type GatewayProcess = Started & { url: string; adminUrl: string };
 
-/** Starts `main.ts` with these arguments and waits until its output matches; a process that ends before fails. */
+/**
+ * Starts `main.ts` with these arguments, in a temporary folder of its own that goes when it has ended, and waits until its output matches; a process that ends before fails.
+ */
 async function start(args: string[], started: RegExp): Promise<Started & { match: RegExpExecArray }> {
+  const folder = await mkdtemp(join(tmpdir(), 'chatfiles-process-'));
   const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: { PATH: process.env['PATH'] ?? '', TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
-  const ended = once(child, 'close');
+  const ended = once(child, 'close').then(() => rm(folder, { recursive: true, force: true }));
   const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
   const onOutput = (chunk: Buffer) => {
     text += chunk.toString();
