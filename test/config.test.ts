@@ -365,7 +365,7 @@ test('every key has a variable, a description and a place in the list', () => {
     path: 'spool.memoryPerUploadBytes',
     env: 'CHATFILES_SPOOL__MEMORY_PER_UPLOAD_BYTES',
     description: expect.stringMatching(/\.$/),
-    default: 1024 ** 2,
+    default: 512 * 1024,
     secret: false,
   });
   expect(keys.filter(({ description }) => description.length < 10)).toEqual([]);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
 
-const MB = 1024 ** 2;
+const KB = 1024;
+const MB = KB ** 2;
 
 /** Easemob's side: where it is, and how long it may take. */
 export const upstreamSchema = z
@@ -46,11 +47,11 @@ export const spoolSchema = z.strictObject({
     .optional()
     .describe("The folder for uploads that are too large to wait in memory; without it, the system's temporary one."),
   memoryPerUploadBytes: byteSize()
-    .default(MB)
+    .default(512 * KB)
     .describe('What one upload may hold in memory; the rest of it waits on the disk.'),
   memoryBytes: byteSize()
-    .default(64 * MB)
-    .describe('What all uploads together may hold in memory.'),
+    .default(32 * MB)
+    .describe('What all uploads together may hold in memory; beyond it, they wait on the disk.'),
   diskBytes: byteSize()
     .default(2048 * MB)
     .describe('What all uploads together may hold on the disk; beyond it, uploads are answered with 503.'),
