@@ -15,16 +15,16 @@ export function firstVisit(gatewayUrl: string, emulatorUrl: string): string {
   return `
 Paste this into another terminal:
 
-# 1. Log in, as an app does: at Easemob itself, which the emulator plays here.
+echo '1. Log in, as an app does: at Easemob itself, which the emulator plays here.'
 TOKEN=$(curl -s -X POST ${emulatorUrl}/${org}/${app}/token -H 'Content-Type: application/json' -d '${login}' | ${take('access_token')})
 
-# 2. Upload a picture through the gateway, for holders of its secret alone.
+echo '2. Upload a picture through the gateway, for holders of its secret alone.'
 curl -s -H "Authorization: Bearer $TOKEN" -H 'restrict-access: true' -F ${picture} -o answer.json ${gatewayUrl}/${org}/${app}/chatfiles
 UUID=$(tr -d '\\n' < answer.json | ${take('uuid')})
 SECRET=$(tr -d '\\n' < answer.json | ${take('share-secret')})
 cat answer.json; echo
 
-# 3. Download the picture, then its thumbnail.
+echo '3. Download the picture, then its thumbnail.'
 curl -s -H "Authorization: Bearer $TOKEN" -H "share-secret: $SECRET" -H 'Accept: application/octet-stream' -o picture.jpg ${gatewayUrl}/${org}/${app}/chatfiles/$UUID
 curl -s -H "Authorization: Bearer $TOKEN" -H "share-secret: $SECRET" -H 'Accept: application/octet-stream' -H 'thumbnail: true' -o thumbnail.jpg ${gatewayUrl}/${org}/${app}/chatfiles/$UUID
 ls -l picture.jpg thumbnail.jpg

@@ -13,7 +13,7 @@ export const CAUTION = {
   cluster: 8,
   clusterMs: 1500,
   firstPauseMs: 500,
-  longestPauseMs: 8000,
+  longestPauseMs: 2000,
   /** Between two probes. */
   probeMs: 250,
   firstSmoothMs: 30_000,
@@ -67,7 +67,9 @@ export function learnRefusal(caution: Caution, now: number, rank: number | undef
 
 /** Learns that the upstream has accepted an attempt: a probe that went well ends the probing. */
 export function learnAcceptance(caution: Caution, now: number): void {
-  if (now < caution.pausedUntil) return;
+  // In the first pause, attempts from before it are still answered; later on, only probes can be.
+  if (now < caution.pausedUntil && caution.pauseMs <= CAUTION.firstPauseMs) return;
   caution.isProbing = false;
+  caution.pausedUntil = 0;
   caution.pauseMs = 0;
 }

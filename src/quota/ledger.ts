@@ -20,6 +20,8 @@ export type Outlook = {
   paceMs: number;
   /** Slots that are to be had at once, before that pace begins. */
   room: number;
+  /** When the next comes once those are used: ms of the monotonic clock. */
+  refillAt: number;
 };
 
 /** What an ask brings: slots in order of time, and what to know of the others. */

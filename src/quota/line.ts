@@ -15,8 +15,11 @@ export type SlotRequest = Place & {
   signal: AbortSignal;
 };
 
-/** A slot in use: `refused` tells that the upstream refused the attempt for its rate, `accepted` that it did not. */
-export type SlotInUse = { refused(): void; accepted(): void };
+/**
+ * A slot in use: `departed` tells that the attempt's head goes out now, `refused` that the upstream refused it for its
+ * rate, `accepted` that it did not.
+ */
+export type SlotInUse = { departed(): void; refused(): void; accepted(): void };
 
 /** How fair the queue of a line is. */
 export type LineOptions = FairQueueConfig;
@@ -24,7 +27,7 @@ export type LineOptions = FairQueueConfig;
 /** What all lines of this replica have in common: the clients that wait in any of them, and news for the account. */
 export type Here = { readonly clients: number; hasAccepted: boolean };
 
-/** What a line needs; `onIdle` is called whenever nobody waits in it any more. */
+/** What a line needs; `onIdle` is called whenever nobody waits in it any more, `onLate` when an attempt went late. */
 export type LineDeps = {
   scopes: Scopes;
   fairness: LineOptions;
@@ -32,6 +35,7 @@ export type LineDeps = {
   clock: Clock;
   here: Here;
   onIdle: () => void;
+  onLate: () => void;
 };
 
 /** Slots that all replicas together hold reserved: under half a second of thirty a second. */
@@ -40,8 +44,10 @@ const AHEAD = 12;
 const IN_TIME_MS = 12;
 /** From here on a slot is too late to be used. */
 const TOO_LATE_MS = 400;
-/** A wait ends this much before its slot, in ms: timers are never early, but often late. */
+/** A slot may be used this much early, in ms: timers are never early, but often late. */
 const EARLY_MS = 0.5;
+/** Waking up is meant for a little later than is needed, or fractions of a ms would let it be in vain. */
+const WAKE_MS = EARLY_MS / 2;
 
 type Waiter = SlotRequest & { grant(slot: SlotInUse): void; refuse(error: GatewayError): void };
 
@@ -57,6 +63,7 @@ export class Line {
   readonly #clock: Clock;
   readonly #here: Here;
   readonly #onIdle: () => void;
+  readonly #onLate: () => void;
   /** Reserved and not yet due, in order of time. */
   #reserved: Slot[] = [];
   #isAsking = false;
@@ -65,13 +72,14 @@ export class Line {
   #askAgainAt = 0;
   #cancelTimer: () => void = () => {};
 
-  constructor({ scopes, fairness, ledger, clock, here, onIdle }: LineDeps) {
+  constructor({ scopes, fairness, ledger, clock, here, onIdle, onLate }: LineDeps) {
     this.queue = createFairQueue(fairness);
     this.#scopes = scopes;
     this.#ledger = ledger;
     this.#clock = clock;
     this.#here = here;
     this.#onIdle = onIdle;
+    this.#onLate = onLate;
     this.#outlook = ledger.outlook(scopes);
   }
 
@@ -86,15 +94,21 @@ export class Line {
     return all === 0 ? this.#outlook.share : (this.#outlook.share * Math.max(1, this.queue.clients)) / all;
   }
 
-  /** How long one that comes now will wait at least: for the slots that are reserved and free, and on at this line's pace. */
+  /**
+   * How long one that comes now will wait: for the slots that are reserved, then for those that are free at once, and
+   * then at this line's pace, while the clients of all other lines of this replica take their turns too.
+   */
   expectedWaitMs(place: Place): number {
     const now = this.#clock.monotonic();
     const ahead = this.queue.ahead(place);
     const slot = this.#reserved[ahead];
     if (slot) return Math.max(0, slot.at - now);
+    const { share, paceMs, room, refillAt } = this.#outlook;
+    const part = this.#part;
     const last = Math.max(now, this.#reserved.at(-1)?.at ?? 0, this.#askAgainAt);
-    const beyond = ahead - this.#reserved.length - Math.floor(this.#outlook.room * this.#part);
-    return last - now + Math.max(0, beyond) * (this.#outlook.paceMs / this.#part);
+    const beyond = ahead - this.#reserved.length + (1 - part / share) - room * part;
+    if (room > 0 && beyond < 0) return last - now;
+    return Math.max(last, refillAt) - now + Math.max(0, beyond) * (paceMs / part);
   }
 
   wait(request: SlotRequest): Promise<SlotInUse> {
@@ -146,9 +160,11 @@ export class Line {
     this.#useDueSlots();
     this.#giveBackFrom(this.queue.size);
     this.#reserveMore();
-    const next = this.#reserved[0]?.at ?? (this.queue.size > 0 && !this.#isAsking ? this.#askAgainAt : undefined);
+    const [slot] = this.#reserved;
+    const asksLater = this.queue.size > 0 && !this.#isAsking;
+    const next = slot ? slot.at - WAKE_MS : asksLater ? this.#askAgainAt + WAKE_MS : undefined;
     if (next !== undefined) {
-      const waitMs = Math.max(0, next - this.#clock.monotonic() - EARLY_MS);
+      const waitMs = Math.max(0, next - this.#clock.monotonic());
       this.#cancelTimer = this.#clock.after(waitMs, () => this.#serve());
     } else this.rest();
   }
@@ -163,6 +179,7 @@ export class Line {
       if (lateMs > TOO_LATE_MS) continue;
       if (lateMs > IN_TIME_MS) this.#ledger.amend(slot, now, this.#scopes);
       this.queue.shift()?.grant({
+        departed: () => this.#departed(slot),
         refused: () => this.#ledger.refused(slot, this.#scopes),
         accepted: () => {
           this.#here.hasAccepted = true;
@@ -175,6 +192,20 @@ export class Line {
     }
   }
 
+  /** Gives back what is reserved and asks anew: the account has learnt that something went later than it had counted. */
+  reconsider(): void {
+    this.#giveBackFrom(0);
+    this.#serve();
+  }
+
+  /** A busy process, or a new connection, may let an attempt go well after its slot: the account is told when it really went. */
+  #departed(slot: Slot): void {
+    const now = this.#clock.monotonic();
+    if (now - slot.at <= IN_TIME_MS || this.#isClosed) return;
+    this.#ledger.amend(slot, now, this.#scopes);
+    this.#onLate();
+  }
+
   #giveBackFrom(count: number): void {
     const surplus = this.#reserved.splice(count);
     if (surplus.length > 0) this.#ledger.giveBack(surplus, this.#scopes);
@@ -185,7 +216,7 @@ export class Line {
     const wanted = Math.min(this.queue.size, target) - this.#reserved.length;
     // Half of what may be held at a time: one command then brings several slots.
     if (wanted <= 0 || this.#isAsking || this.#reserved.length > target / 2) return;
-    if (this.#clock.monotonic() + EARLY_MS < this.#askAgainAt) return;
+    if (this.#clock.monotonic() < this.#askAgainAt) return;
     void this.#ask(wanted);
   }
 

@@ -47,12 +47,16 @@ class LocalLedger implements Ledger {
     const now = this.#clock.monotonic();
     const { share = 1, allowances } = this.#options;
     const rules = scopes.map((name) => ({ name, ...allowances(name) }));
-    const left = rules.map(({ name, slots, windowMs }) => slots - this.#timesAfter(name, now - windowMs).length);
+    const times = rules.map(({ name, windowMs }) => this.#timesAfter(name, now - windowMs));
+    const left = rules.map(({ slots }, i) => slots - (times[i]?.length ?? 0));
+    const refills = rules.map(({ windowMs }, i) => (times[i]?.[0] ?? now) + windowMs);
+    const isEven = this.#isEven(now) || now < this.#caution.pausedUntil;
     return {
       share,
       // The others are reckoned with by the share: what is told is the pace of all together.
       paceMs: share * Math.max(...rules.map(({ slots, windowMs }) => windowMs / slots)),
-      room: this.#isEven(now) || now < this.#caution.pausedUntil ? 0 : Math.max(0, Math.min(...left)),
+      room: isEven ? 0 : Math.max(0, Math.min(...left)),
+      refillAt: isEven ? now : Math.max(...refills),
     };
   }
 

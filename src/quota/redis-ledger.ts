@@ -107,10 +107,20 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     const perScope = scopes.flatMap((scope) => [scopeKey(scope), key(`rates:${scope}`)]);
     const keys = [key('state'), key('members'), key('clients'), ...perScope];
     const own = [replica, count, activeClients, deadline, holdMs, comesBack || wasClockSet ? 1 : 0];
-    const rule = [pacing, accepted ? 1 : 0, MEMBER_MS, KEEP_MS, shiftMs(), CATCH_UP, CAUTION.probeMs];
+    const rule = [
+      pacing,
+      accepted ? 1 : 0,
+      MEMBER_MS,
+      KEEP_MS,
+      shiftMs(),
+      CATCH_UP,
+      CAUTION.probeMs,
+      CAUTION.firstPauseMs,
+    ];
     const rates = limits.flatMap(({ slots, windowMs }) => [slots, windowMs]);
-    const [theirNow = '', again = '', members = '', everybody = '', pace = '', room = '', isLowered = '', ...pairs] =
-      await scripts.chatfilesReserve(keys.length, ...keys, ...own, ...rule, ...rates);
+    const reply = await scripts.chatfilesReserve(keys.length, ...keys, ...own, ...rule, ...rates);
+    const [theirNow = '', again = '', members = '', everybody = '', pace = '', ...more] = reply;
+    const [room = '', refill = '', isLowered = '', ...pairs] = more;
     const isClockSteady = learnOffset(sentAt, clock.monotonic(), Number(theirNow));
     if (!isClockSteady) wasClockSet = true;
     if (again === 'late') throw new Error('the reservation reached Redis too late');
@@ -129,6 +139,7 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
       share: Math.min(1, Math.max(1, activeClients) / Math.max(1, Number(everybody))),
       paceMs: Number(pace),
       room: Number(room),
+      refillAt: Number(refill) - offsetMs,
       members: Number(members),
     };
   };

@@ -97,6 +97,7 @@ class FailoverLedger implements SharedLedger {
       share: this.#active.share,
       paceMs: Math.max(...rules.map(({ slots, windowMs }) => windowMs / slots)),
       room: Math.min(...rules.map(({ slots }) => slots)),
+      refillAt: this.#clock.monotonic() + Math.max(...rules.map(({ windowMs }) => windowMs)),
     };
   }
 

@@ -39,11 +39,22 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   const lines = new Map<string, Line>();
   let waitingBytes = 0;
   let isClosed = false;
+  let isReconsidering = false;
   const here: Here = {
     get clients() {
       return [...lines.values()].reduce((sum, line) => sum + line.queue.clients, 0);
     },
     hasAccepted: false,
+  };
+
+  // What is reserved already counted on earlier departures; once is enough for all that went late together.
+  const onLate = () => {
+    if (isReconsidering) return;
+    isReconsidering = true;
+    clock.after(0, () => {
+      isReconsidering = false;
+      for (const line of lines.values()) line.reconsider();
+    });
   };
 
   const lineOf = (request: SlotRequest): Line => {
@@ -55,7 +66,7 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
       // Another may stand in its place by now.
       if (lines.get(key) === line) lines.delete(key);
     };
-    const line = new Line({ scopes, fairness: options, ledger, clock, here, onIdle });
+    const line = new Line({ scopes, fairness: options, ledger, clock, here, onIdle, onLate });
     lines.set(key, line);
     return line;
   };
@@ -68,7 +79,8 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
     const waitMs = line.expectedWaitMs(request);
     if (waitMs > request.maxWaitMs)
       return queueFull(waitMs - request.maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`);
-    if (waiting() >= options.maxQueued) return queueFull(waitMs, `${options.maxQueued} wait`);
+    // One whose slot is free at once does not really wait.
+    if (waitMs > 0 && waiting() >= options.maxQueued) return queueFull(waitMs, `${options.maxQueued} wait`);
     if (line.queue.waitingOf(request) >= options.maxQueuedPerClient) {
       return queueFull(waitMs, `${options.maxQueuedPerClient} of this client wait`);
     }

@@ -109,7 +109,7 @@ export function createEdge(
     lineOf(socket).end(() => refuse('METHOD_NOT_ALLOWED', socket));
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const code = codeOf(error);
+    const code = isUnknownMethod(error) ? 'METHOD_NOT_ALLOWED' : codeOf(error);
     if (code === 'CLIENT_GONE') {
       socket.destroy();
       return;
@@ -126,6 +126,12 @@ const canonicalPath = (reading: Target | Denial): string => {
   if ('allowed' in reading) return '/';
   return `/${reading.org}/${reading.app}/chatfiles${reading.file === undefined ? '' : `/${reading.file}`}`;
 };
+
+/** Whether the parser stopped at a well-formed request line whose method it does not know, and not at mere noise. */
+function isUnknownMethod({ code, rawPacket }: NodeJS.ErrnoException & { rawPacket?: Buffer }): boolean {
+  const line = rawPacket?.subarray(0, 256).toString('latin1') ?? '';
+  return code === 'HPE_INVALID_METHOD' && /^[A-Z][A-Z-]{0,31} [!-~]+ HTTP\/1\.[01]\r\n/.test(line);
+}
 
 function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {
   if (code === 'HPE_HEADER_OVERFLOW') return 'HEAD_TOO_LARGE';

@@ -110,6 +110,8 @@ async function passAnswer(
   const fields = answerHeaders(headers);
   res.statusCode = status;
   for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
+  // An upload's answer holds the file's secret.
+  if (req.method === 'POST') res.setHeader('Cache-Control', 'no-store');
   try {
     if (req.method === 'HEAD') {
       skip(body, headers['content-length'] !== undefined && length <= SMALL_BYTES ? answer.idleMs : 0, clock, release);

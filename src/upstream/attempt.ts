@@ -33,17 +33,25 @@ export class Attempt extends EventEmitter {
   readonly #clock: Clock;
   readonly #timeouts: AttemptTimeouts;
   readonly #signal: AbortSignal;
+  readonly #onDeparture: () => void;
   readonly #onAbort = () => this.fail(new Error('the client has gone'));
 
   #engine: ClientRequest | undefined;
   #answer: IncomingMessage | undefined;
   #connected = false;
+  #hasWritten = false;
   #timedOut = false;
   #settled = false;
   #cancelTimer: () => void = () => {};
 
-  constructor(body: Readable, timeouts: AttemptTimeouts, clock: Clock, signal: AbortSignal) {
+  constructor(
+    body: Readable,
+    timeouts: AttemptTimeouts,
+    clock: Clock,
+    { signal, onDeparture = () => {} }: Pick<OutboundRequest, 'signal' | 'onDeparture'>,
+  ) {
     super();
+    this.#onDeparture = onDeparture;
     this.body = body;
     this.#clock = clock;
     this.#timeouts = timeouts;
@@ -68,10 +76,20 @@ export class Attempt extends EventEmitter {
     const socket = engine.socket;
     const connected = () => {
       this.#connected = true;
+      this.#depart();
       this.#expectAnswer();
     };
     if (engine.reusedSocket || !socket || !socket.connecting) connected();
     else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', connected);
+    // The engine has begun to listen to the body when it says so; what it hears first, it writes behind the head.
+    engine.once('pipe', () => {
+      const first = () => {
+        this.body.off('data', first).off('end', first);
+        this.#hasWritten = true;
+        this.#depart();
+      };
+      this.body.on('data', first).on('end', first);
+    });
     // The clock for the answer starts when the last byte is out, or else a slow uplink would look like a slow upstream.
     engine.once('finish', () => this.#expectAnswer());
     // An answer that switches protocols ends the connection without any other event.
@@ -87,6 +105,9 @@ export class Attempt extends EventEmitter {
       return;
     }
     this.#answer = answer;
+    // A refused upload may not have been read to its end: whatever comes next on its connection would be taken for the
+    // rest of it, or meet a reset.
+    if (this.#engine?.method === 'POST' && (answer.statusCode ?? 0) >= 400) this.#engine.shouldKeepAlive = false;
     this.#end({ ok: true, answer });
   }
 
@@ -115,6 +136,11 @@ export class Attempt extends EventEmitter {
     this.body.destroy();
     this.emit('close');
     return this;
+  }
+
+  /** The head goes out as soon as there is a connection and something to write. */
+  #depart(): void {
+    if (this.#connected && this.#hasWritten && !this.#settled) this.#onDeparture();
   }
 
   #end(result: AttemptResult): void {

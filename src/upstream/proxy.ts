@@ -31,7 +31,7 @@ export function createUpstreamProxy(config: ProxyConfig, clock: Clock): Upstream
     const startedAt = clock.monotonic();
     request.trail.attempts += 1;
     const body = request.body?.open() ?? Readable.from([]);
-    const attempt = new Attempt(body, config, clock, request.signal);
+    const attempt = new Attempt(body, config, clock, request);
     // The engine reads only what AttemptRequest and Attempt offer; its types ask for the whole of node:http.
     const attemptRequest = new AttemptRequest(request, target.host) as unknown as IncomingMessage;
     if (!attempt.destroyed) {

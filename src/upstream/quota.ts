@@ -8,15 +8,17 @@ export function withQuota(slots: Slots, clock: Clock): Layer {
   return (next) => async (request) => {
     const { turn, trail, signal, body } = request;
     const askedAt = clock.monotonic();
-    const slot = await slots.acquire({
+    const place = {
       ...turn,
       bytes: body?.bytes ?? 0,
       maxWaitMs: Math.max(0, turn.maxWaitMs - trail.queuedMs),
       isRetry: trail.attempts > 0,
       signal,
+    };
+    const slot = await slots.acquire(place).finally(() => {
+      trail.queuedMs += clock.monotonic() - askedAt;
     });
-    trail.queuedMs += clock.monotonic() - askedAt;
-    const outcome = await next(request);
+    const outcome = await next({ ...request, onDeparture: () => slot.departed() });
     if (isThrottled(outcome)) slot.refused();
     else if (outcome.kind !== 'failure') slot.accepted();
     return outcome;

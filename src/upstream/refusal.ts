@@ -42,6 +42,8 @@ function parse(body: Buffer): Refusal {
   try {
     const parsed: unknown = JSON.parse(body.toString('utf8'));
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return nothing;
+    // SDKs take whatever has `entities` for a success, also with a status that says otherwise.
+    if ('entities' in parsed) return nothing;
     const error = 'error' in parsed && typeof parsed.error === 'string' ? parsed.error : undefined;
     return { body, error };
   } catch {

@@ -11,13 +11,15 @@ const LONGEST_PAUSE_MS = 1000;
 /** Tries a request again while the table of outcomes, its budget and its client allow. */
 export function withRetry(config: RetryConfig, clock: Clock, chance: () => number = Math.random): Layer {
   return (next) => async (request) => {
-    const giveUpAt = clock.monotonic() + config.budgetMs;
+    const startedAt = clock.monotonic();
+    // Time in line has a bound of its own.
+    const spentMs = () => clock.monotonic() - startedAt - request.trail.queuedMs;
     for (let attempt = 1; ; attempt += 1) {
       const outcome = await next(request);
       const attempts = isThrottled(outcome) ? config.throttledAttempts : config.attempts;
       if (attempt >= attempts || !mayRetry(request, outcome) || request.signal.aborted) return outcome;
       const pauseMs = pauseAfter(outcome, attempt, chance, clock.now());
-      if (pauseMs > config.maxRetryAfterMs || clock.monotonic() + pauseMs >= giveUpAt) return outcome;
+      if (pauseMs > config.maxRetryAfterMs || spentMs() + pauseMs >= config.budgetMs) return outcome;
       await pause(pauseMs, clock, request);
       if (request.signal.aborted) return outcome;
     }

@@ -13,6 +13,8 @@ export type OutboundRequest = {
   signal: AbortSignal;
   /** Who stands in line for this request, and how long it may stand there in all, in ms. */
   turn: Turn;
+  /** Called when the head of an attempt goes out: that may be later than it was let go. */
+  onDeparture?: () => void;
   /** What happened on the way, for the summary; layers add to it. */
   trail: Trail;
 };

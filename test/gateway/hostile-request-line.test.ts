@@ -84,7 +84,7 @@ const METHODS: HostileCase[] = [
     status: 405,
   },
   { name: 'TRACE that wants its token back', bytes: get({ method: 'TRACE' }, 'Max-Forwards: 0'), status: 405 },
-  { name: 'a method of its own', bytes: get({ method: 'CANARY' }), status: 400 },
+  { name: 'a method of its own', bytes: get({ method: 'CANARY' }), status: 405 },
   { name: 'a method in small letters', bytes: get({ method: 'get' }), status: 400 },
   { name: 'a space before the method', bytes: ` ${get()}`, status: 400 },
   { name: 'two spaces behind the method', bytes: get({ method: 'GET ' }), status: 200, reaches: [DOWNLOADED] },

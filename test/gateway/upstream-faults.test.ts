@@ -294,7 +294,10 @@ describe('a refusal', () => {
     [504, 504],
   ])('with %i in HTML becomes JSON with %i', async (status, wanted) => {
     const html = '<html><h1>Nope</h1><p>nginx at 10.1.2.3</p></html>';
-    const { url } = await startBehind(refuse(status, 'text/html', html), ['retry.attempts=1', 'retry.throttledAttempts=1']);
+    const { url } = await startBehind(refuse(status, 'text/html', html), [
+      'retry.attempts=1',
+      'retry.throttledAttempts=1',
+    ]);
     for (const reply of [await download(url), await upload(url, fileOf(100))]) {
       expectError(reply, wanted);
       expect(reply.body.toString()).not.toMatch(/html|nginx|10\.1/);
@@ -389,6 +392,14 @@ describe('an answer before the upload was sent to its end', () => {
     const { emulator, gateway, token } = await startWithFile(fileOf(10));
     emulator.fault({ kind: 'early-answer', status: 503, afterBytes: 0, rest: 'ignore', times: 1 });
     expect((await upload(gateway.url, fileOf(6_000_000), token)).status).toBe(200);
+    expect(emulator.stats().storedFiles).toBe(2);
+  });
+
+  it('is tried again on a connection of its own: the refused one may never have been read to its end', async () => {
+    const { emulator, gateway, token } = await startWithFile(fileOf(10));
+    // Small enough to be out before the answer comes: for all that can be seen here, the connection is free again.
+    emulator.fault({ kind: 'early-answer', status: 503, afterBytes: 100, rest: 'ignore', times: 1 });
+    expect((await upload(gateway.url, fileOf(200_000), token)).status).toBe(200);
     expect(emulator.stats().storedFiles).toBe(2);
   });
 });

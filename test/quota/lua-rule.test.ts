@@ -42,7 +42,22 @@ function luaAccount(redis: Redis, prefix: string, { pacing, egress, app }: Rule)
     async reserve(now: number, count: number, scopes: Scopes, accepted: boolean): Promise<Slot[]> {
       const keys = ['state', 'members', 'clients', ...scopes.flatMap((scope) => [`slots:${scope}`, `rates:${scope}`])];
       const rates = scopes.flatMap((scope) => [allowance(scope).slots, allowance(scope).windowMs]);
-      const args = ['one', count, 1, 0, 0, 0, pacing, accepted ? 1 : 0, 3000, 60_000, now, CATCH_UP, CAUTION.probeMs];
+      const args = [
+        'one',
+        count,
+        1,
+        0,
+        0,
+        0,
+        pacing,
+        accepted ? 1 : 0,
+        3000,
+        60_000,
+        now,
+        CATCH_UP,
+        CAUTION.probeMs,
+        CAUTION.firstPauseMs,
+      ];
       const reply = (await redis.eval(RESERVE, keys.length, ...keys.map(key), ...args, ...rates)) as string[];
       return reply.slice(7).flatMap((id, i, all) => (i % 2 === 0 ? [{ id, at: Number(all[i + 1]) }] : []));
     },

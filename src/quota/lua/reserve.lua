@@ -8,14 +8,15 @@
 --      granted (0: none) · 5 hold ms for an account that is new, or that a replica comes back to · 6 1 if it comes back
 --      7 pacing: auto, smooth or burst · 8 1 if the upstream has accepted an attempt since the last call
 --      9 ms that a replica stays a member · 10 ms that the account is kept unused · 11 ms to add to the clock (tests)
---      12 catch-up factor · 13 ms between probes · then per scope: slots, window ms
+--      12 catch-up factor · 13 ms between probes · 14 first pause ms · then per scope: slots, window ms
 -- returns { now, ask again at (0: no need), members, clients of all, mean ms between slots, slots still to be had at once,
---           for each scope 1 if another's rate is lower, id, at, id, at, … }
+--           when the next comes after those, for each scope 1 if another's rate is lower, id, at, id, at, … }
 --      times as text: a Lua number would lose its fraction on the way
 local state, members, clients = KEYS[1], KEYS[2], KEYS[3]
 local id, count, active, deadline = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local hold, resumes, pacing, accepted = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8] == '1'
-local memberTtl, keep, shift, catchUp, probe = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local memberTtl, keep, shift = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11])
+local catchUp, probe, firstPause = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local PAST_WINDOWS = 10 -- kept for refused.lua, which ranks a slot among those of its window
 local SCOPE_KEEP = 60000 -- ms; the slots of a scope say nothing once they have passed
 local HAIR = 0.01 -- ms; what rounding may take from a distance: a slot that was given back must fit again
@@ -41,7 +42,7 @@ redis.call('PEXPIRE', members, keep)
 redis.call('PEXPIRE', clients, keep)
 local scopes, lowered = {}, ''
 for i = 4, #KEYS, 2 do
-  local slots, window, isLowered = tonumber(ARGV[10 + i]), tonumber(ARGV[11 + i]), '0'
+  local slots, window, isLowered = tonumber(ARGV[11 + i]), tonumber(ARGV[12 + i]), '0'
   local rates = KEYS[i + 1]
   redis.call('HSET', rates, id, slots .. ';' .. window)
   local believed = redis.call('HGETALL', rates)
@@ -59,7 +60,7 @@ for i = 4, #KEYS, 2 do
 end
 
 -- 2. What is known of the upstream's mood. An account without a birth is new, or lost: others may have slots it forgot.
-local known = redis.call('HMGET', state, 'born', 'hold', 'resumed', 'paused', 'probing', 'smooth', 'seq', 'seen')
+local known = redis.call('HMGET', state, 'born', 'hold', 'resumed', 'paused', 'probing', 'smooth', 'seq', 'seen', 'pause')
 local born, seq, seen = known[1], tonumber(known[7]) or 0, tonumber(known[8]) or 0
 local held, resumed = tonumber(known[2]) or 0, tonumber(known[3]) or 0
 local paused, smooth, isProbing = tonumber(known[4]) or 0, tonumber(known[6]) or 0, known[5] == '1'
@@ -93,9 +94,10 @@ if resumed == now then
   learn('hold', text(held))
   learn('resumed', text(now))
 end
-if accepted and isProbing and now >= paused then
-  isProbing = false
-  redis.call('HDEL', state, 'probing', 'pause')
+-- In the first pause, attempts from before it are still answered; later on, only probes can be.
+if accepted and isProbing and (now >= paused or (tonumber(known[9]) or 0) > firstPause) then
+  isProbing, paused = false, 0
+  redis.call('HDEL', state, 'probing', 'pause', 'paused')
 end
 
 local upTo = function(times, at)
@@ -192,10 +194,11 @@ for _ = 1, count do
   if isProbing then again = at end
 end
 
-local room = isProbing and 0 or math.huge
+local room, refill = isProbing and 0 or math.huge, now
 for _, scope in ipairs(scopes) do
   local left = scope.slots - #scope.times + upTo(scope.times, from - scope.window)
-  if pacing == 'smooth' or now < smooth or now < paused then left = 0 end
+  if pacing == 'smooth' or now < smooth or now < paused then left = 0
+  else refill = math.max(refill, (scope.times[1] or now) + scope.window) end
   room = math.max(0, math.min(room, left))
   local last = scope.times[#scope.times] or now
   redis.call('PEXPIRE', scope.key, math.ceil(math.max(0, last - now)) + SCOPE_KEEP)
@@ -203,4 +206,4 @@ end
 if count > 0 then learn('seq', seq) end
 redis.call('HSET', state, unpack(learnt))
 redis.call('PEXPIRE', state, keep)
-return { text(now), again == 0 and '0' or text(again), tostring(memberCount), tostring(everybody), text(pace), tostring(room), lowered, unpack(granted) }
+return { text(now), again == 0 and '0' or text(again), tostring(memberCount), tostring(everybody), text(pace), tostring(room), text(refill), lowered, unpack(granted) }
