@@ -1,17 +1,18 @@
 /**
- * What forty uploads of 10 MB at once cost in memory: a gateway in a process of its own, in front of an emulator in
- * another. Prints a table and writes it to bench/results/upload-memory.md; ends with 1 when the goal is missed.
+ * What forty uploads of 10 MB at once cost in memory, round after round, in a fresh process and in one that has seen
+ * much: a gateway in a process of its own, in front of an emulator in another. Prints a table and writes it to
+ * bench/results/upload-memory.md; ends with 1 when the goal is missed.
  */
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { cpus, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEMO } from '../src/first-visit.ts';
-import { multipartOf } from '../test/kit/ask.ts';
-import { startEmulatorProcess, startGatewayProcess } from '../test/kit/process.ts';
+import { ask, multipartOf } from '../test/kit/ask.ts';
+import { type GatewayProcess, startEmulatorProcess, startGatewayProcess } from '../test/kit/process.ts';
 
 const UPLOADS = 40;
 const FILE_BYTES = 10 * 1024 ** 2;
@@ -21,20 +22,34 @@ const SAMPLE_MS = 20;
 /** What one slow sender sends in a second: 10 MB in 8 s. */
 const SLOW_BYTES_PER_SECOND = 1_310_720;
 
-type Scenario = { length: 'announced' | 'chunked'; sender: 'fast' | 'slow'; rounds: number };
-type Figures = { peakMb: number; idleMb: number; diskMb: number; seconds: number; statuses: string };
+/** What a worn process has done before its rounds. */
+const WORN = { files: 200, abandoned: 200, atOnce: 20 };
 
+type Sending = { length: 'announced' | 'chunked'; sender: 'fast' | 'slow' };
+/** The rounds that one process goes through, one after the other. */
+type Scenario = { process: 'fresh' | 'worn'; rounds: Sending[] };
+type Figures = { beforeMb: number; peakMb: number; diskMb: number; seconds: number; statuses: string };
+
+const ANNOUNCED: Sending = { length: 'announced', sender: 'fast' };
+const CHUNKED: Sending = { length: 'chunked', sender: 'fast' };
+const SLOW: Sending = { length: 'announced', sender: 'slow' };
+/**
+ * Known shortcoming: the worn process is not at its end after four rounds. Over sixteen, its live memory stays the same
+ * (25 MB of objects, at most 100 MB of buffers), but the allocator's and V8's unused pages bring it to 280 to 320 MB;
+ * with `node --max-semi-space-size=4` nine rounds stayed at 235 MB but for one of 264.
+ */
 const SCENARIOS: Scenario[] = [
-  { length: 'announced', sender: 'fast', rounds: 3 },
-  { length: 'chunked', sender: 'fast', rounds: 3 },
-  { length: 'announced', sender: 'slow', rounds: 1 },
-  { length: 'chunked', sender: 'slow', rounds: 1 },
+  { process: 'fresh', rounds: [ANNOUNCED, ANNOUNCED, ANNOUNCED] },
+  { process: 'fresh', rounds: [CHUNKED, CHUNKED, CHUNKED] },
+  { process: 'fresh', rounds: [SLOW] },
+  { process: 'worn', rounds: [ANNOUNCED, CHUNKED, ANNOUNCED, CHUNKED] },
 ];
 
-const { contentType, body } = multipartOf(randomFillSync(Buffer.alloc(FILE_BYTES)));
+const file = randomFillSync(Buffer.alloc(FILE_BYTES));
+const { contentType, body } = multipartOf(file);
 
 /** Sends the form as a client would, in pieces; resolves with the status, 0 when the connection broke. */
-function upload(url: string, token: string, { length, sender }: Omit<Scenario, 'rounds'>): Promise<number> {
+function upload(url: string, token: string, { length, sender }: Sending): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const framing: Record<string, string> = length === 'announced' ? { 'content-length': String(body.length) } : {};
   const headers = { authorization: `Bearer ${token}`, 'content-type': contentType, ...framing };
@@ -78,34 +93,67 @@ function unnamedMb(pid: number): number {
   return bytes / 1024 ** 2;
 }
 
-async function measure(scenario: Omit<Scenario, 'rounds'>): Promise<Figures> {
-  await using emulator = await startEmulatorProcess();
-  await using gateway = await startGatewayProcess([`upstream.url=${emulator.url}`]);
-  const url = `${gateway.url}/${DEMO.org}/${DEMO.app}/chatfiles`;
-  const token = await logIn(emulator.url);
-  const idleMb = statusMb(gateway.pid, 'VmRSS');
+/** The peak begins anew: each round tells its own. */
+const resetPeak = (pid: number): void => writeFileSync(`/proc/${pid}/clear_refs`, '5');
+
+async function measure({ url, pid }: GatewayProcess, token: string, sending: Sending): Promise<Figures> {
+  resetPeak(pid);
+  const beforeMb = statusMb(pid, 'VmRSS');
   let diskMb = 0;
   const sampler = setInterval(() => {
-    diskMb = Math.max(diskMb, unnamedMb(gateway.pid));
+    diskMb = Math.max(diskMb, unnamedMb(pid));
   }, SAMPLE_MS);
   const startedAt = performance.now();
-  const answers = await Promise.all(Array.from({ length: UPLOADS }, () => upload(url, token, scenario)));
+  const answers = await Promise.all(Array.from({ length: UPLOADS }, () => upload(pathOf(url), token, sending)));
   const seconds = (performance.now() - startedAt) / 1000;
   clearInterval(sampler);
   const statuses = [...new Set(answers)]
     .map((status) => `${answers.filter((each) => each === status).length} × ${status}`)
     .join(', ');
-  return { peakMb: statusMb(gateway.pid, 'VmHWM'), idleMb, diskMb, seconds, statuses };
+  return { beforeMb, peakMb: statusMb(pid, 'VmHWM'), diskMb, seconds, statuses };
 }
+
+/** Makes a process a worn one: files of all sizes go up and come down again, and uploads break off midway. */
+async function wear({ url }: GatewayProcess, token: string): Promise<void> {
+  const headers = { authorization: `Bearer ${token}` };
+  const upAndDown = async (bytes: number): Promise<void> => {
+    const form = multipartOf(file.subarray(0, bytes));
+    const upHeaders = { ...headers, 'content-type': form.contentType };
+    const { body: answer } = await ask(pathOf(url), { method: 'POST', headers: upHeaders, body: form.body });
+    const { entities } = JSON.parse(answer.toString()) as { entities: [{ uuid: string }] };
+    const { status } = await ask(`${pathOf(url)}/${entities[0].uuid}`, { headers });
+    if (status !== 200) throw new Error(`a download was answered with ${status}`);
+  };
+  const breakOff = async (share: number): Promise<void> => {
+    const framing = { ...headers, 'content-type': contentType, 'content-length': body.length };
+    const outgoing = request(pathOf(url), { method: 'POST', headers: framing, agent: false }).on('error', () => {});
+    await new Promise<void>((resolve) => outgoing.write(body.subarray(0, body.length * share), () => resolve()));
+    outgoing.destroy();
+  };
+  for (let done = 0; done < WORN.files; done += WORN.atOnce) {
+    await Promise.all(Array.from({ length: WORN.atOnce }, (_, index) => upAndDown(1 + (FILE_BYTES >> (index % 12)))));
+  }
+  for (let done = 0; done < WORN.abandoned; done += WORN.atOnce) {
+    await Promise.all(Array.from({ length: WORN.atOnce }, (_, index) => breakOff((1 + index) / (WORN.atOnce + 1))));
+  }
+}
+
+const pathOf = (url: string): string => `${url}/${DEMO.org}/${DEMO.app}/chatfiles`;
 
 const rows: string[] = [];
 let isMissed = false;
-for (const { rounds, ...scenario } of SCENARIOS) {
-  for (let round = 1; round <= rounds; round += 1) {
-    const { peakMb, idleMb, diskMb, seconds, statuses } = await measure(scenario);
+for (const scenario of SCENARIOS) {
+  await using emulator = await startEmulatorProcess();
+  // The limit per client is no matter of memory, and all of them come from this address.
+  await using gateway = await startGatewayProcess([`upstream.url=${emulator.url}`, 'clientLimit.requests=1000000']);
+  const token = await logIn(emulator.url);
+  if (scenario.process === 'worn') await wear(gateway, token);
+  for (const [index, sending] of scenario.rounds.entries()) {
+    const { beforeMb, peakMb, diskMb, seconds, statuses } = await measure(gateway, token, sending);
     isMissed ||= peakMb >= GOAL_MB || statuses !== `${UPLOADS} × 200`;
-    const whole = [idleMb, peakMb, GOAL_MB, diskMb].map((mb) => mb.toFixed(0));
-    rows.push(`| ${[scenario.length, scenario.sender, round, ...whole, seconds.toFixed(1), statuses].join(' | ')} |`);
+    const whole = [beforeMb, peakMb, GOAL_MB, diskMb].map((mb) => mb.toFixed(0));
+    const kind = [scenario.process, sending.length, sending.sender, index + 1];
+    rows.push(`| ${[...kind, ...whole, seconds.toFixed(1), statuses].join(' | ')} |`);
   }
 }
 
@@ -113,13 +161,15 @@ const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'},
 const report = `# Memory under uploads
 
 \`node bench/upload-memory.ts\`, ${new Date().toISOString().slice(0, 10)}, ${machine}, Node ${process.versions.node}.
-${UPLOADS} uploads of ${FILE_BYTES / 1024 ** 2} MB begin at once. Gateway, emulator and senders are three processes on
-this machine; each row has a fresh gateway with its default configuration, so no more than 30 uploads a second leave it.
-Peak: the highest resident set of the gateway's process (VmHWM). Disk: the most that waited in the spool's files. A slow
-sender sends ${(SLOW_BYTES_PER_SECOND / 1024 ** 2).toFixed(2)} MB a second.
+${UPLOADS} uploads of ${FILE_BYTES / 1024 ** 2} MB begin at once, in rounds one after the other on one process. Gateway, emulator and senders are
+three processes on this machine. The gateway has its default configuration but for the limit per client, so no more
+than 30 uploads a second leave it. A worn process has first taken ${WORN.files} files of 5 KB to 10 MB up and down again, and seen
+${WORN.abandoned} uploads of 10 MB break off midway, ${WORN.atOnce} at once. Before: the resident set when the round begins. Peak: the highest one
+during the round (VmHWM, reset for each). Disk: the most that waited in the spool's files. A slow sender sends
+${(SLOW_BYTES_PER_SECOND / 1024 ** 2).toFixed(2)} MB a second. Others worked on the machine meanwhile.
 
-| length | senders | round | idle MB | peak MB | goal MB | disk MB | seconds | answers |
-|---|---|--:|--:|--:|--:|--:|--:|---|
+| process | length | senders | round | before MB | peak MB | goal MB | disk MB | seconds | answers |
+|---|---|---|--:|--:|--:|--:|--:|--:|---|
 ${rows.join('\n')}
 `;
 console.log(report);

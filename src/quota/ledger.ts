@@ -57,3 +57,6 @@ export type Allowances = (scope: ScopeName) => Allowance;
 
 /** While the allowance is used up, slots come a little faster than the mean: a late one does not push all others back. */
 export const CATCH_UP = 0.9;
+
+/** Slots that all replicas together hold reserved: under half a second of thirty a second. */
+export const AHEAD = 12;

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { createFairQueue, type FairQueue, type FairQueueConfig, type Place } from './fair-queue.ts';
-import type { Ledger, Outlook, Scopes, Slot } from './ledger.ts';
+import { AHEAD, type Ledger, type Outlook, type Scopes, type Slot } from './ledger.ts';
 
 /** What a request is for; each kind may have an allowance of its own. */
 export type Kind = 'upload' | 'download' | 'thumbnail';
@@ -38,8 +38,6 @@ export type LineDeps = {
   onLate: () => void;
 };
 
-/** Slots that all replicas together hold reserved: under half a second of thirty a second. */
-const AHEAD = 12;
 /** Up to here a slot counts as used in time, in ms; the margin covers it. */
 const IN_TIME_MS = 12;
 /** From here on a slot is too late to be used. */

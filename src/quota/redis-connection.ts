@@ -119,6 +119,8 @@ function open({ form, nodes, master, options }: RedisUrl, commandTimeout: number
         ...(master === undefined ? {} : { name: master }),
         sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
         sentinelRetryStrategy: () => 200,
+        // The master of before is told of a failover up to ten seconds late, and takes writes until then.
+        failoverDetector: true,
         ...(options.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
       });
     case 'cluster':

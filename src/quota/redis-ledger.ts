@@ -8,7 +8,16 @@
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import { CAUTION } from './caution.ts';
-import { type Allowances, type Ask, CATCH_UP, type Grant, type Pacing, type Scopes, type Slot } from './ledger.ts';
+import {
+  AHEAD,
+  type Allowances,
+  type Ask,
+  CATCH_UP,
+  type Grant,
+  type Pacing,
+  type Scopes,
+  type Slot,
+} from './ledger.ts';
 import { COMMAND_TIMEOUT_MS, type RedisConnection } from './redis-connection.ts';
 
 /** Which account, who asks, and by which rule. */
@@ -103,7 +112,9 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     const sentAt = clock.monotonic();
     const deadline = offset === undefined ? 0 : sentAt + offset.ms + COMMAND_TIMEOUT_MS;
     const limits = scopes.map((scope) => allowances(scope));
-    const holdMs = Math.max(...limits.map(({ windowMs }) => windowMs)) + RETURN_MS;
+    const [{ slots: perWindow, windowMs } = { slots: 1, windowMs: 0 }] = limits;
+    // A window must lie between the last slot of before, own or reserved ahead, and the first one of afterwards.
+    const holdMs = windowMs + Math.max(RETURN_MS, (AHEAD * windowMs) / perWindow);
     const perScope = scopes.flatMap((scope) => [scopeKey(scope), key(`rates:${scope}`)]);
     const keys = [key('state'), key('members'), key('clients'), ...perScope];
     const own = [replica, count, activeClients, deadline, holdMs, comesBack || wasClockSet ? 1 : 0];

@@ -4,7 +4,7 @@
  * Express matches routes on a decoded path, in any spelling. So the raw target is read here by one strict pattern, and
  * Express is only ever shown the canonical path rebuilt from it.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { type Denial } from '../policy/decision.ts';
@@ -130,7 +130,9 @@ const canonicalPath = (reading: Target | Denial): string => {
 /** Whether the parser stopped at a well-formed request line whose method it does not know, and not at mere noise. */
 function isUnknownMethod({ code, rawPacket }: NodeJS.ErrnoException & { rawPacket?: Buffer }): boolean {
   const line = rawPacket?.subarray(0, 256).toString('latin1') ?? '';
-  return code === 'HPE_INVALID_METHOD' && /^[A-Z][A-Z-]{0,31} [!-~]+ HTTP\/1\.[01]\r\n/.test(line);
+  const method = /^([A-Z][A-Z-]{0,31}) [!-~]+ HTTP\/1\.[01]\r\n/.exec(line)?.[1];
+  // A known one is that of an earlier request in the same packet: then what could not be read lies behind it.
+  return code === 'HPE_INVALID_METHOD' && method !== undefined && !METHODS.includes(method);
 }
 
 function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {

@@ -10,15 +10,20 @@ export type ChaosProxy = AsyncDisposable & {
   swallows: boolean;
   /** Of the next answer only so many bytes arrive, and then the connection is cut. */
   cutAfter: number | undefined;
-  /** Cuts every connection, and accepts none until `accept` is called. */
-  refuse(): Promise<void>;
-  accept(): Promise<void>;
+  /** Cuts every connection, and each new one at once, until `accept` is called; the port stays its own. */
+  refuse(): void;
+  accept(): void;
 };
 
 /** Starts a proxy before a port of this machine. */
 export async function startChaosProxy(target: number): Promise<ChaosProxy> {
   const sockets = new Set<Socket>();
+  let refuses = false;
   const server = createServer((near) => {
+    if (refuses) {
+      near.destroy();
+      return;
+    }
     const far = connect(target, '127.0.0.1');
     let isDead = false;
     for (const [from, to, isAnswer] of [
@@ -45,27 +50,28 @@ export async function startChaosProxy(target: number): Promise<ChaosProxy> {
       });
     }
   });
-  const listen = async (port: number) => {
-    server.listen(port, '127.0.0.1');
-    await once(server, 'listening');
-    return (server.address() as AddressInfo).port;
-  };
-  const refuse = async () => {
-    if (!server.listening) return;
-    server.close();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const cutAll = () => {
     for (const socket of sockets) socket.destroy();
-    await once(server, 'close');
   };
   const proxy: ChaosProxy = {
-    port: await listen(0),
+    port: (server.address() as AddressInfo).port,
     delayMs: 0,
     swallows: false,
     cutAfter: undefined,
-    refuse,
-    async accept() {
-      if (!server.listening) await listen(proxy.port);
+    refuse() {
+      refuses = true;
+      cutAll();
     },
-    [Symbol.asyncDispose]: refuse,
+    accept() {
+      refuses = false;
+    },
+    async [Symbol.asyncDispose]() {
+      server.close();
+      cutAll();
+      await once(server, 'close');
+    },
   };
   return proxy;
 }

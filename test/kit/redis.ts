@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,9 +45,35 @@ export async function startRedis(more: Record<string, string> = {}): Promise<Tes
   };
 }
 
-async function launch(port: number, more: Record<string, string>): Promise<ChildProcess> {
+/** Starts a Sentinel that watches a master under the name of `main`. */
+export async function startSentinel(masterPort: number): Promise<AsyncDisposable & { port: number }> {
+  const port = await freePort();
+  const dir = await mkdtemp(join(tmpdir(), 'chatfiles-sentinel-'));
+  const config = join(dir, 'sentinel.conf');
+  await writeFile(
+    config,
+    `port ${port}\nbind 127.0.0.1\ndir ${dir}\nsentinel monitor main 127.0.0.1 ${masterPort} 1\n` +
+      'sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n',
+  );
+  const server = await spawned(port, [config, '--sentinel']);
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      const gone = once(server, 'exit');
+      server.kill('SIGKILL');
+      await gone;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function launch(port: number, more: Record<string, string>): Promise<ChildProcess> {
   const options = { port, bind: '127.0.0.1', save: '', appendonly: 'no', loglevel: 'warning', ...more };
   const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  return spawned(port, flags);
+}
+
+async function spawned(port: number, flags: string[]): Promise<ChildProcess> {
   const server = spawn('redis-server', flags, { stdio: 'ignore' });
   await once(server, 'spawn');
   while (!(await answers(port))) {

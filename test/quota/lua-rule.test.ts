@@ -59,7 +59,7 @@ function luaAccount(redis: Redis, prefix: string, { pacing, egress, app }: Rule)
         CAUTION.firstPauseMs,
       ];
       const reply = (await redis.eval(RESERVE, keys.length, ...keys.map(key), ...args, ...rates)) as string[];
-      return reply.slice(7).flatMap((id, i, all) => (i % 2 === 0 ? [{ id, at: Number(all[i + 1]) }] : []));
+      return reply.slice(8).flatMap((id, i, all) => (i % 2 === 0 ? [{ id, at: Number(all[i + 1]) }] : []));
     },
     giveBack: (slot: Slot, scopes: Scopes) =>
       Promise.all(scopes.map((scope) => redis.zrem(key(`slots:${scope}`), slot.id))),

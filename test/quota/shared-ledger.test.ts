@@ -98,7 +98,7 @@ describe('the shared account', () => {
     const { clock } = world;
     const replica = await replicaIn(world);
     await joinedByOthers(world);
-    await clock.advance(1400);
+    await clock.advance(1500);
     await replica.ledger.reserve(ask(1));
 
     await breakIt(world);
@@ -125,7 +125,7 @@ describe('the shared account', () => {
 
     await mendIt(world);
     await until(clock, () => !replica.ledger.isAway);
-    await clock.advance(1500);
+    await clock.advance(1600);
     expect((await replica.ledger.reserve(ask(30))).slots).toHaveLength(30);
     expect([replica.away.length, replica.back.length]).toEqual([1, 1]);
     await replica.ledger[Symbol.asyncDispose]();
@@ -135,7 +135,7 @@ describe('the shared account', () => {
   it('stays with a Redis that takes 100 ms to answer', async () => {
     const world = await setUp();
     const replica = await replicaIn(world);
-    await world.clock.advance(1400);
+    await world.clock.advance(1500);
     world.proxy.delayMs = 50;
     for (let i = 0; i < 5; i += 1) expect((await replica.ledger.reserve(ask(2))).slots).toHaveLength(2);
     expect(replica.away).toEqual([]);
@@ -146,7 +146,7 @@ describe('the shared account', () => {
     const { clock } = world;
     const replica = await replicaIn(world);
     const [other] = await joinedByOthers(world);
-    await clock.advance(1400);
+    await clock.advance(1500);
     world.proxy.delayMs = 150;
     await replica.ledger.reserve(ask(1));
     for (let i = 0; i < 20; i += 1) {
@@ -161,11 +161,11 @@ describe('the shared account', () => {
     const world = await setUp();
     const { clock } = world;
     const replica = await replicaIn(world, 'a', 1);
-    await clock.advance(1400);
-    await world.proxy.refuse();
+    await clock.advance(1500);
+    world.proxy.refuse();
     await replica.ledger.reserve(ask(1));
     const [own, other, third] = await slotsDuring(replica, clock, 1500);
-    await world.proxy.accept();
+    world.proxy.accept();
     await until(clock, () => !replica.ledger.isAway);
     const told = [
       vi.spyOn(replica.remote, 'giveBack'),
@@ -217,7 +217,7 @@ describe('the shared account', () => {
 
   it('goes alone without a word of Redis, with the number of replicas that it was told', async () => {
     const world = await setUp();
-    await world.proxy.refuse();
+    world.proxy.refuse();
     const { clock } = world;
     const remote: RedisLedger = {
       reserve: () => Promise.reject(new Error('not there')),
@@ -241,7 +241,7 @@ describe('the shared account', () => {
     const { clock } = world;
     const replica = await replicaIn(world);
     const [other] = await joinedByOthers(world);
-    await clock.advance(1400);
+    await clock.advance(1500);
     world.proxy.cutAfter = 5;
     await replica.ledger.reserve(ask(1));
     const awayAt = clock.monotonic();

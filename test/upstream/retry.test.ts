@@ -31,7 +31,8 @@ function run(
     attempts.push(clock.monotonic());
     return outcomes[attempts.length - 1] ?? done;
   });
-  const request = { method, signal } as OutboundRequest;
+  const trail = { attempts: 0, queuedMs: 0, upstreamMs: 0 };
+  const request = { method, signal, trail } as OutboundRequest;
   return { clock, attempts, outcome: send(request) };
 }
 
