@@ -279,7 +279,9 @@ describe('two hundred clients that vanish', () => {
 
     // Had each taken a slot, there would be none left for seven seconds.
     await uploadTo(gateway.url, token, 'honest');
-    await expect.poll(() => summaries[200]).toMatchObject({ status: 200, queuedMs: 0 });
+    await expect.poll(() => summaries[200]?.status).toBe(200);
+    // Had those that left used up slots, it would have stood in line for a window.
+    expect(summaries[200]?.queuedMs).toBeLessThan(500);
     expect(openThings().spoolFiles).toBe(0);
   });
 });
