@@ -24,7 +24,7 @@ export type GatewayProcess = Started & { url: string; adminUrl: string };
  */
 async function start(args: string[], started: RegExp): Promise<Started & { match: RegExpExecArray }> {
   const folder = await mkdtemp(join(tmpdir(), 'chatfiles-process-'));
-  const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
+  const child: ChildProcess = spawn(process.execPath, ['--max-semi-space-size=4', MAIN, ...args], {
     env: { PATH: process.env['PATH'] ?? '', TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
