@@ -3,7 +3,8 @@
  *
  * 1. A waiter stands in its client's line. Clients of an app take turns, one waiter each.
  * 2. Apps take turns by stride: serving one moves its `pass` on by 1 / weight, and the lowest pass is served next.
- *    An app that comes (back) starts at the pass that is being served: waiting earns nothing, nor does having been away.
+ *    An app that comes starts at the pass that is being served, or where it left off if that is further on: having been
+ *    away earns nothing, and leaving does not undo the turn that was just used.
  * 3. Waiters whose credentials the upstream has not yet accepted stand in a lane of their own. While proven ones wait
  *    too, that lane gets at most every so many-th turn, so that made-up tokens cannot eat the allowance.
  * 4. With priorities, a class is served only when no better one waits in the same lane.
@@ -29,6 +30,8 @@ export type FairQueue<Waiter extends Place> = {
   readonly size: number;
   /** Clients that wait now. */
   readonly clients: number;
+  /** Those of them whose credentials the upstream has accepted. */
+  readonly provenClients: number;
 };
 
 /** `unprovenShare` is the part of all turns that unproven waiters may get while proven ones wait; apps weigh 1 unless named. */
@@ -78,7 +81,10 @@ export function createFairQueue<Waiter extends Place>({ unprovenShare, weights }
       return first.length + proven.size + unproven.size;
     },
     get clients() {
-      return proven.clients + unproven.clients + (first.length > 0 ? 1 : 0);
+      return this.provenClients + unproven.clients;
+    },
+    get provenClients() {
+      return proven.clients + (first.length > 0 ? 1 : 0);
     },
   };
 }
@@ -95,6 +101,8 @@ type App<Waiter> = {
 class Lane<Waiter extends Place> {
   readonly #apps = new Map<string, App<Waiter>>();
   readonly #weightOf: (app: string) => number;
+  /** Where apps that have left stand, as long as that is further on than all others. */
+  readonly #left = new Map<string, number>();
   #pass = 0;
   #size = 0;
 
@@ -115,7 +123,7 @@ class Lane<Waiter extends Place> {
   push(waiter: Waiter): void {
     const app = entry(this.#apps, waiter.app, () => ({
       weight: this.#weightOf(waiter.app),
-      pass: this.#pass,
+      pass: Math.max(this.#pass, this.#left.get(waiter.app) ?? 0),
       classes: new Map(),
     }));
     const lines = entry(app.classes, waiter.priority, () => new Map<string, Line<Waiter>>());
@@ -135,6 +143,7 @@ class Lane<Waiter extends Place> {
     const [waiter] = line;
     if (!waiter) return undefined;
     this.#pass = next.pass;
+    for (const [app, pass] of this.#left) if (pass <= this.#pass) this.#left.delete(app);
     next.pass += 1 / next.weight;
     this.remove(waiter);
     // Its next waiter stands behind all other clients of the app.
@@ -151,7 +160,10 @@ class Lane<Waiter extends Place> {
     this.#size -= 1;
     if (line.size === 0) lines.delete(waiter.client);
     if (lines.size === 0) app.classes.delete(waiter.priority);
-    if (app.classes.size === 0) this.#apps.delete(waiter.app);
+    if (app.classes.size === 0) {
+      this.#apps.delete(waiter.app);
+      if (app.pass > this.#pass) this.#left.set(waiter.app, app.pass);
+    }
     return true;
   }
 

@@ -24,8 +24,12 @@ export type SlotInUse = { departed(): void; refused(): void; accepted(): void };
 /** How fair the queue of a line is. */
 export type LineOptions = FairQueueConfig;
 
-/** What all lines of this replica have in common: the clients that wait in any of them, and news for the account. */
-export type Here = { readonly clients: number; hasAccepted: boolean };
+/** What all lines of this replica have in common: what the clients that wait weigh, in one line and in all, and news for the account. */
+export type Here = {
+  readonly weight: number;
+  weightOf(queue: Pick<FairQueue<Place>, 'clients' | 'provenClients'>): number;
+  hasAccepted: boolean;
+};
 
 /** What a line needs; `onIdle` is called whenever nobody waits in it any more, `onLate` when an attempt went late. */
 export type LineDeps = {
@@ -88,8 +92,9 @@ export class Line {
 
   /** This line's part of all slots: that of its clients among all that wait, here and elsewhere. */
   get #part(): number {
-    const all = this.#here.clients;
-    return all === 0 ? this.#outlook.share : (this.#outlook.share * Math.max(1, this.queue.clients)) / all;
+    const all = this.#here.weight;
+    const own = this.#here.weightOf(this.queue);
+    return all === 0 || own === 0 ? this.#outlook.share : (this.#outlook.share * own) / all;
   }
 
   /**
@@ -220,9 +225,9 @@ export class Line {
 
   async #ask(count: number): Promise<void> {
     this.#isAsking = true;
-    const { clients, hasAccepted } = this.#here;
+    const { weight, hasAccepted } = this.#here;
     this.#here.hasAccepted = false;
-    const ask = { count, scopes: this.#scopes, activeClients: clients, accepted: hasAccepted };
+    const ask = { count, scopes: this.#scopes, activeClients: weight, accepted: hasAccepted };
     const { slots, askAgainAt, ...outlook } = await this.#ledger.reserve(ask);
     this.#isAsking = false;
     this.#outlook = outlook;

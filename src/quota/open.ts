@@ -45,6 +45,10 @@ async function openShared(
   let onDown = (_reason: Error): void => {};
   const redis = connectRedis(url, (reason) => onDown(reason ?? new Error('the connection was closed')));
   await firstContact(redis, FIRST_CONTACT_MS, clock);
+  if (redis.status !== 'ready') {
+    const text = 'Redis was not reached: until it is, this replica reckons with quota.replicas and counts for itself';
+    notice('warn', text, { replicas: quota.replicas });
+  }
   const account = createRedisLedger(
     {
       allowances,

@@ -147,7 +147,7 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     return {
       slots: slots.toSorted((a, b) => a.at - b.at),
       askAgainAt: again === '0' ? undefined : Number(again) - offsetMs,
-      share: Math.min(1, Math.max(1, activeClients) / Math.max(1, Number(everybody))),
+      share: activeClients > 0 ? Math.min(1, activeClients / Number(everybody)) : 1,
       paceMs: Number(pace),
       room: Number(room),
       refillAt: Number(refill) - offsetMs,

@@ -52,6 +52,8 @@ class FailoverLedger implements SharedLedger {
   readonly #ownSlots = new WeakMap<Slot, Ledger>();
   #members: number;
   #awaySince = 0;
+  /** How much slower than configured here the shared account goes, since another replica believes in a lower rate. */
+  #slowdown = 1;
   /** When the first slot of an own account may be used, here and by all others that went away too. */
   #ownFrom = 0;
   /** Clients that wait here, for heartbeats; they are there for as long as there are slots to come for them. */
@@ -80,6 +82,7 @@ class FailoverLedger implements SharedLedger {
     try {
       const grant = await this.#remote.reserve(ask);
       this.#members = Math.max(1, grant.members);
+      this.#learnPace(grant.paceMs, ask.scopes);
       const until = grant.slots.at(-1)?.at ?? grant.askAgainAt ?? 0;
       this.#active = { clients: ask.activeClients, share: grant.share, until };
       // One that was under way when another failed must not put off the probe.
@@ -148,7 +151,7 @@ class FailoverLedger implements SharedLedger {
   #goAlone(error: unknown): Ledger {
     // Several calls may fail for the same reason: the first has opened the account.
     if (this.#own) return this.#own;
-    const part = this.#members / CAREFUL;
+    const part = (this.#members / CAREFUL) * this.#slowdown;
     const allowances: Allowances = (scope) => {
       const { slots, windowMs } = this.#options.allowances(scope);
       return { slots, windowMs: windowMs * part };
@@ -164,6 +167,11 @@ class FailoverLedger implements SharedLedger {
     return this.#own;
   }
 
+  #learnPace(paceMs: number, scopes: Scopes): void {
+    const evens = scopes.map((scope) => this.#options.allowances(scope)).map(({ slots, windowMs }) => windowMs / slots);
+    this.#slowdown = Math.max(1, paceMs / Math.max(...evens));
+  }
+
   /** Calls without asking for a slot: a heartbeat while Redis is there, a probe while it is away. */
   #beatAfter(delayMs: number): void {
     this.#cancelTimer();
@@ -174,9 +182,10 @@ class FailoverLedger implements SharedLedger {
   async #beat(): Promise<void> {
     const own = this.#own;
     try {
-      let { members } = await this.#call(false);
-      if (own && this.#clock.monotonic() > this.#ownFrom) ({ members } = await this.#call(true));
-      this.#members = Math.max(1, members);
+      let answer = await this.#call(false);
+      if (own && this.#clock.monotonic() > this.#ownFrom) answer = await this.#call(true);
+      this.#members = Math.max(1, answer.members);
+      this.#learnPace(answer.paceMs, [this.#options.egressScope]);
       if (own && this.#own === own && !this.#isClosed) {
         this.#own = undefined;
         this.#options.onBack?.(this.#clock.monotonic() - this.#awaySince);
@@ -187,7 +196,7 @@ class FailoverLedger implements SharedLedger {
     this.#beatAfter(this.isAway ? PROBE_MS : HEARTBEAT_MS);
   }
 
-  #call(comesBack: boolean): Promise<Members> {
+  #call(comesBack: boolean): Promise<Grant & Members> {
     const activeClients = this.#clock.monotonic() < this.#active.until ? this.#active.clients : 0;
     const ask = { count: 0, scopes: [this.#options.egressScope], activeClients, accepted: false } satisfies Ask;
     return this.#remote.reserve(ask, comesBack);

@@ -40,9 +40,17 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   let waitingBytes = 0;
   let isClosed = false;
   let isReconsidering = false;
+  // However many unproven clients wait at however many replicas, together they weigh as one client's fraction: their
+  // part of the slots beside a single proven client is the share of their lane.
+  const unprovenWeight = options.unprovenShare >= 1 ? 1 : options.unprovenShare / (1 - options.unprovenShare);
   const here: Here = {
-    get clients() {
-      return [...lines.values()].reduce((sum, line) => sum + line.queue.clients, 0);
+    get weight() {
+      return [...lines.values()].reduce((sum, line) => sum + this.weightOf(line.queue), 0);
+    },
+    weightOf({ provenClients, clients }) {
+      if (clients === provenClients) return provenClients;
+      const lanes = [...lines.values()].filter(({ queue }) => queue.clients > queue.provenClients).length;
+      return provenClients + unprovenWeight / ledger.replicas / lanes;
     },
     hasAccepted: false,
   };

@@ -77,6 +77,7 @@ function passRefusal(
     throw new GatewayError('UPSTREAM_REFUSED', { status: outcome.status, retryAfterMs });
   }
   res.statusCode = outcome.status;
+  if (outcome.status >= 500) res.setHeader('Proxy-Status', `chatfiles-gateway; received-status=${outcome.status}`);
   const range = outcome.headers['content-range'];
   // What a 416 is there to tell: how long the file is (RFC 9110 section 15.5.17).
   if (outcome.status === 416 && range !== undefined) res.setHeader('Content-Range', range);

@@ -57,6 +57,23 @@ describe('the fair queue', () => {
     ).toBeLessThanOrEqual(3);
   });
 
+  // Its line empties with each turn: forgotten, the turn would be had again before anybody else's.
+  it.each([
+    ['the same weight', {}, 10],
+    ['three times the weight', { busy: 3 }, 15],
+  ])('does not let an app that asks one thing at a time starve another of %s', (_case, weights, turns) => {
+    const queue = queueOf(
+      Array.from({ length: 30 }, (_, i) => waiter(`x${i}`, { app: 'busy' })),
+      { weights },
+    );
+    let served = 0;
+    for (let i = 0; i < 20; i += 1) {
+      if (queue.waitingOf({ app: 'single', client: 'y' }) === 0) queue.push(waiter('y', { app: 'single' }));
+      if (queue.shift()?.app === 'busy') served += 1;
+    }
+    expect(served).toBeGreaterThanOrEqual(turns - 1);
+  });
+
   it('gives unproven credentials a fifth of the turns while proven ones wait', () => {
     const waiters = Array.from({ length: 40 }, (_, i) => [
       waiter(`good${i}`, { client: 'good' }),
