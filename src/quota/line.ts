@@ -42,8 +42,8 @@ export type LineDeps = {
   onLate: () => void;
 };
 
-/** Up to here a slot counts as used in time, in ms; the margin covers it. */
-const IN_TIME_MS = 12;
+/** Up to here an attempt counts as gone in time, in ms; the margin covers it. Telling the account costs a command. */
+const IN_TIME_MS = 20;
 /** From here on a slot is too late to be used. */
 const TOO_LATE_MS = 400;
 /** A slot may be used this much early, in ms: timers are never early, but often late. */
@@ -178,9 +178,7 @@ export class Line {
       const [slot] = this.#reserved;
       if (!slot || slot.at > now + EARLY_MS || this.queue.size === 0) return;
       this.#reserved.shift();
-      const lateMs = now - slot.at;
-      if (lateMs > TOO_LATE_MS) continue;
-      if (lateMs > IN_TIME_MS) this.#ledger.amend(slot, now, this.#scopes);
+      if (now - slot.at > TOO_LATE_MS) continue;
       this.queue.shift()?.grant({
         departed: () => this.#departed(slot),
         refused: () => this.#ledger.refused(slot, this.#scopes),

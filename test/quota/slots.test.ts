@@ -72,7 +72,10 @@ type Outcome = { name: string; at: number; slot?: SlotInUse; error?: GatewayErro
 /** Asks, and notes what comes of it and when. */
 const acquire = (slots: Slots, clock: FakeClock, outcomes: Outcome[], name: string, request: SlotRequest) => {
   slots.acquire(request).then(
-    (slot) => outcomes.push({ name, at: clock.monotonic(), slot }),
+    (slot) => {
+      slot.departed();
+      outcomes.push({ name, at: clock.monotonic(), slot });
+    },
     (thrown: unknown) => outcomes.push({ name, at: clock.monotonic(), error: GatewayError.from(thrown) }),
   );
 };
