@@ -166,7 +166,7 @@ three processes on this machine. The gateway has its default configuration but f
 than 30 uploads a second leave it. A worn process has first taken ${WORN.files} files of 5 KB to 10 MB up and down again, and seen
 ${WORN.abandoned} uploads of 10 MB break off midway, ${WORN.atOnce} at once. Before: the resident set when the round begins. Peak: the highest one
 during the round (VmHWM, reset for each). Disk: the most that waited in the spool's files. A slow sender sends
-${(SLOW_BYTES_PER_SECOND / 1024 ** 2).toFixed(2)} MB a second. Others worked on the machine meanwhile.
+${(SLOW_BYTES_PER_SECOND / 1024 ** 2).toFixed(2)} MB a second.
 
 | process | length | senders | round | before MB | peak MB | goal MB | disk MB | seconds | answers |
 |---|---|---|--:|--:|--:|--:|--:|--:|---|
