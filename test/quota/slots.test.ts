@@ -74,7 +74,7 @@ const acquire = (slots: Slots, clock: FakeClock, outcomes: Outcome[], name: stri
   slots.acquire(request).then(
     (slot) => {
       slot.departed();
-      outcomes.push({ name, at: clock.monotonic(), slot });
+      return outcomes.push({ name, at: clock.monotonic(), slot });
     },
     (thrown: unknown) => outcomes.push({ name, at: clock.monotonic(), error: GatewayError.from(thrown) }),
   );
