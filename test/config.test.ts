@@ -346,7 +346,6 @@ describe('warnings', () => {
     ['cache.disk.dir=/var/cache', 'nothing is cached'],
     ['publicUrl=https://files.example.com', 'handed on as they are'],
     ['clientLimit.localPerSecond=1', 'nothing is answered from a cache'],
-    ['access.grantSeconds=1', 'asked for every single'],
     ['spool.diskBytes=1MB', 'answered with 503'],
   ])('%s is accepted, and what follows from it is told', async (flag, follows) => {
     const { warnings } = await loadConfig({ env: URL_ENV, set: [flag] });

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from './ports.ts';
+import { freePort } from '../../test/kit/redis.ts';
 import type { Listening } from './processes.ts';
 
 /** One nginx, through which all replicas go: 30 requests a second, whatever is more waits in its line. */

@@ -10,7 +10,6 @@ import type { Config } from './schema.ts';
 const NOT_YET: Record<string, string> = {
   'clientLimit.localPerSecond': 'nothing is answered from a cache',
   'cache.disk.dir': 'nothing is cached; every thumbnail is fetched from Easemob and counts against the quota',
-  'access.grantSeconds': 'Easemob is asked for every single download and thumbnail',
   publicUrl: "addresses in Easemob's answers are handed on as they are",
 };
 

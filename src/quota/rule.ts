@@ -29,11 +29,6 @@ export function isSaturated({ times, slots, windowMs }: Omit<Scope, 'gapMs'>, at
   return times.length - countUpTo(times, at - windowMs) >= slots;
 }
 
-/** Adds a time where it belongs. */
-export function insertTime(times: number[], at: number): void {
-  times.splice(countUpTo(times, at), 0, at);
-}
-
 /**
  * The earliest time from `from` on that is free in one scope. Each step moves on to the first time at which the rule
  * that was just broken could hold, so it ends after at most as many steps as there are slots.

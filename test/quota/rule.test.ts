@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { earliestSlot, insertTime, isSaturated } from '../../src/quota/rule.ts';
+import { earliestSlot, isSaturated } from '../../src/quota/rule.ts';
+
+/** Adds a time where it belongs, behind its equals. */
+const insertTime = (times: number[], at: number) =>
+  void times.splice(times.findLastIndex((time) => time <= at) + 1, 0, at);
 
 const take = (times: number[], from: number, rule: { slots: number; windowMs: number; gapMs?: number }) => {
   const at = earliestSlot([{ times, gapMs: 0, ...rule }], from);
