@@ -2,16 +2,16 @@
  * Who next: a line per client, served in turn, inside apps that are served by weight.
  *
  * 1. A waiter stands in its client's line. Clients of an app take turns, one waiter each.
- * 2. Apps take turns by stride: serving one moves its `pass` on by 1 / weight, and the lowest pass is served next.
- *    An app that comes starts at the pass that is being served, or where it left off if that is further on: having been
- *    away earns nothing, and leaving does not undo the turn that was just used.
+ * 2. Apps take turns by stride (`lane.ts`): having been away earns nothing, and leaving does not undo a turn.
  * 3. Waiters whose credentials the upstream has not yet accepted stand in a lane of their own. While proven ones wait
  *    too, that lane gets at most every so many-th turn, so that made-up tokens cannot eat the allowance.
  * 4. With priorities, a class is served only when no better one waits in the same lane.
+ * 5. A slot may be one app's alone: then the next of that app is taken, and the lanes' and apps' accounts are kept as
+ *    if it had been its turn.
  */
+import { Lane, type Place } from './lane.ts';
 
-/** What a waiter is served by. `priority` 0 is the best; leave it at 0 to serve by turn alone. */
-export type Place = { client: string; app: string; isProven: boolean; priority: number };
+export type { Place } from './lane.ts';
 
 /** Who waits, and who is next. */
 export type FairQueue<Waiter extends Place> = {
@@ -19,14 +19,19 @@ export type FairQueue<Waiter extends Place> = {
   push(waiter: Waiter): void;
   /** Puts a waiter that had its turn in vain before all that had none yet: it keeps its place across tries. */
   pushFirst(waiter: Waiter): void;
-  /** Takes out whoever is next. */
-  shift(): Waiter | undefined;
+  /** Takes out whoever is next; of one app only, where that is named. */
+  shift(app?: string): Waiter | undefined;
   /** Takes out one that left; false when it was not waiting. */
   remove(waiter: Waiter): boolean;
-  /** How many of those who wait now will be served before one that would come now. */
+  /** All who wait, in the order in which they would be served from now on. */
+  order(): Iterable<Waiter>;
+  /** How many of those who wait now will be served before one that would come now: of all, and of its own app. */
   ahead(place: Place): number;
+  aheadInApp(place: Place): number;
   /** How many of one client wait. */
   waitingOf(place: Pick<Place, 'client' | 'app'>): number;
+  /** How many of one app wait; of all, where none is named. */
+  sizeOf(app?: string): number;
   readonly size: number;
   /** Clients that wait now. */
   readonly clients: number;
@@ -36,6 +41,9 @@ export type FairQueue<Waiter extends Place> = {
 
 /** `unprovenShare` is the part of all turns that unproven waiters may get while proven ones wait; apps weigh 1 unless named. */
 export type FairQueueConfig = { unprovenShare: number; weights: Readonly<Record<string, number>> };
+
+/** Turns that the unproven lane may be ahead or behind, where slots are bound to apps. */
+const MAX_CREDIT = 2;
 
 /** Makes an empty queue. */
 export function createFairQueue<Waiter extends Place>({ unprovenShare, weights }: FairQueueConfig): FairQueue<Waiter> {
@@ -47,36 +55,57 @@ export function createFairQueue<Waiter extends Place>({ unprovenShare, weights }
   let credit = 0;
 
   const laneOf = ({ isProven }: Pick<Place, 'isProven'>) => (isProven ? proven : unproven);
-  const takeTurn = (): Waiter | undefined => {
+  const turnsBeside = (turns: number, share: number) => (turns * share) / Math.max(1 - share, Number.EPSILON);
+
+  const takeTurn = (app?: string): Waiter | undefined => {
     if (proven.size === 0 || unproven.size === 0) {
       credit = 0;
-      return proven.shift() ?? unproven.shift();
+      return proven.shift(app) ?? unproven.shift(app);
     }
-    credit += unprovenShare;
-    if (credit < 1) return proven.shift();
-    credit -= 1;
-    return unproven.shift();
+    const isUnprovensTurn = credit + unprovenShare >= 1;
+    const [before, after] = isUnprovensTurn ? [unproven, proven] : [proven, unproven];
+    const waiter = before.shift(app) ?? after.shift(app);
+    if (!waiter) return undefined;
+    credit += unprovenShare - (waiter.isProven ? 0 : 1);
+    credit = Math.max(-MAX_CREDIT, Math.min(credit, MAX_CREDIT));
+    return waiter;
+  };
+  const takeFirst = (app?: string): Waiter | undefined => {
+    const at = app === undefined ? 0 : first.findIndex((waiter) => waiter.app === app);
+    return at === -1 ? undefined : first.splice(at, 1)[0];
   };
 
   return {
     push: (waiter) => laneOf(waiter).push(waiter),
     pushFirst: (waiter) => void first.push(waiter),
-    shift: () => first.shift() ?? takeTurn(),
+    shift: (app) => takeFirst(app) ?? takeTurn(app),
     remove(waiter) {
       const at = first.indexOf(waiter);
       if (at === -1) return laneOf(waiter).remove(waiter);
       first.splice(at, 1);
       return true;
     },
+    *order() {
+      yield* first;
+      yield* interleave(proven, unproven, unprovenShare, credit);
+    },
     ahead(place) {
       const own = laneOf(place).ahead(place);
       // While `own` turns are taken in its lane (and, for an unproven one, its own), the other lane takes so many.
       const other = place.isProven
-        ? Math.min(unproven.size, Math.floor((own * unprovenShare) / Math.max(1 - unprovenShare, Number.EPSILON)))
-        : Math.min(proven.size, Math.ceil(((own + 1) * (1 - unprovenShare)) / Math.max(unprovenShare, Number.EPSILON)));
+        ? Math.min(unproven.size, Math.floor(turnsBeside(own, unprovenShare)))
+        : Math.min(proven.size, Math.ceil(turnsBeside(own + 1, 1 - unprovenShare)));
       return first.length + own + other;
     },
+    aheadInApp(place) {
+      const inFirst = first.filter(({ app }) => app === place.app).length;
+      return inFirst + laneOf(place).aheadInApp(place);
+    },
     waitingOf: (place) => proven.waitingOf(place) + unproven.waitingOf(place),
+    sizeOf(app) {
+      if (app === undefined) return this.size;
+      return first.filter((waiter) => waiter.app === app).length + proven.sizeOf(app) + unproven.sizeOf(app);
+    },
     get size() {
       return first.length + proven.size + unproven.size;
     },
@@ -89,124 +118,29 @@ export function createFairQueue<Waiter extends Place>({ unprovenShare, weights }
   };
 }
 
-type Line<Waiter> = Set<Waiter>;
-type App<Waiter> = {
-  weight: number;
-  pass: number;
-  /** By priority, then by client in the order of their turns: a Map's order is that of insertion. */
-  classes: Map<number, Map<string, Line<Waiter>>>;
-};
-
-/** Apps by stride, clients by turn. Only apps and clients that have somebody waiting are kept. */
-class Lane<Waiter extends Place> {
-  readonly #apps = new Map<string, App<Waiter>>();
-  readonly #weightOf: (app: string) => number;
-  /** Where apps that have left stand, as long as that is further on than all others. */
-  readonly #left = new Map<string, number>();
-  #pass = 0;
-  #size = 0;
-
-  constructor(weightOf: (app: string) => number) {
-    this.#weightOf = weightOf;
-  }
-
-  get size(): number {
-    return this.#size;
-  }
-
-  get clients(): number {
-    let clients = 0;
-    for (const { classes } of this.#apps.values()) for (const lines of classes.values()) clients += lines.size;
-    return clients;
-  }
-
-  push(waiter: Waiter): void {
-    const app = entry(this.#apps, waiter.app, () => ({
-      weight: this.#weightOf(waiter.app),
-      pass: Math.max(this.#pass, this.#left.get(waiter.app) ?? 0),
-      classes: new Map(),
-    }));
-    const lines = entry(app.classes, waiter.priority, () => new Map<string, Line<Waiter>>());
-    entry(lines, waiter.client, () => new Set<Waiter>()).add(waiter);
-    this.#size += 1;
-  }
-
-  shift(): Waiter | undefined {
-    const priority = this.#best();
-    let next: App<Waiter> | undefined;
-    for (const app of this.#apps.values()) {
-      if (app.classes.has(priority) && (!next || app.pass < next.pass)) next = app;
+/** The order of both lanes: each turn is the unproven lane's once it has earned one. */
+function* interleave<Waiter extends Place>(
+  proven: Lane<Waiter>,
+  unproven: Lane<Waiter>,
+  unprovenShare: number,
+  credit: number,
+): Generator<Waiter> {
+  const [provens, unprovens] = [proven.order(), unproven.order()];
+  let earned = credit;
+  let [left, right] = [provens.next(), unprovens.next()];
+  while (!left.done && !right.done) {
+    earned += unprovenShare;
+    if (earned < 1) {
+      yield left.value;
+      left = provens.next();
+    } else {
+      earned -= 1;
+      yield right.value;
+      right = unprovens.next();
     }
-    const turn = next?.classes.get(priority)?.entries().next().value;
-    if (!next || !turn) return undefined;
-    const [client, line] = turn;
-    const [waiter] = line;
-    if (!waiter) return undefined;
-    this.#pass = next.pass;
-    for (const [app, pass] of this.#left) if (pass <= this.#pass) this.#left.delete(app);
-    next.pass += 1 / next.weight;
-    this.remove(waiter);
-    // Its next waiter stands behind all other clients of the app.
-    const lines = next.classes.get(priority);
-    if (lines?.delete(client)) lines.set(client, line);
-    return waiter;
   }
-
-  remove(waiter: Waiter): boolean {
-    const app = this.#apps.get(waiter.app);
-    const lines = app?.classes.get(waiter.priority);
-    const line = lines?.get(waiter.client);
-    if (!app || !lines || !line?.delete(waiter)) return false;
-    this.#size -= 1;
-    if (line.size === 0) lines.delete(waiter.client);
-    if (lines.size === 0) app.classes.delete(waiter.priority);
-    if (app.classes.size === 0) {
-      this.#apps.delete(waiter.app);
-      if (app.pass > this.#pass) this.#left.set(waiter.app, app.pass);
-    }
-    return true;
-  }
-
-  /**
-   * Everybody of a better class; of each other client of the app as many as this one will have had turns; and of the
-   * other apps, as many as their weight gives them meanwhile.
-   */
-  ahead({ app: name, client, priority }: Place): number {
-    const own = this.#apps.get(name)?.classes.get(priority);
-    const turns = (own?.get(client)?.size ?? 0) + 1;
-    let inApp = turns - 1;
-    for (const [other, line] of own ?? []) if (other !== client) inApp += Math.min(line.size, turns);
-    let elsewhere = 0;
-    for (const [other, { classes, weight }] of this.#apps) {
-      for (const [each, lines] of classes) {
-        const size = lines.values().reduce((sum, line) => sum + line.size, 0);
-        if (each < priority) elsewhere += size;
-        else if (each === priority && other !== name) {
-          elsewhere += Math.min(size, Math.ceil(((inApp + 1) * weight) / this.#weightOf(name)));
-        }
-      }
-    }
-    return inApp + elsewhere;
-  }
-
-  waitingOf({ app, client }: Pick<Place, 'client' | 'app'>): number {
-    let waiting = 0;
-    for (const lines of this.#apps.get(app)?.classes.values() ?? []) waiting += lines.get(client)?.size ?? 0;
-    return waiting;
-  }
-
-  #best(): number {
-    let best = Infinity;
-    for (const { classes } of this.#apps.values())
-      for (const priority of classes.keys()) best = Math.min(best, priority);
-    return best;
-  }
-}
-
-function entry<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const known = map.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  map.set(key, made);
-  return made;
+  if (!left.done) yield left.value;
+  yield* provens;
+  if (!right.done) yield right.value;
+  yield* unprovens;
 }

@@ -29,6 +29,8 @@ export type Grant = Outlook & {
   slots: Slot[];
   /** Where there are fewer than asked for: when to ask again, in ms of the monotonic clock. */
   askAgainAt: number | undefined;
+  /** Another of the scopes than the first puts the last of them off: for that alone, it would have come sooner. */
+  isHeldUp: boolean;
 };
 
 /** An account of slots; all its promises resolve, whatever happens behind them. */

@@ -1,151 +1,85 @@
+/**
+ * All who wait for slots of one egress allowance, in one fair order, and the slots reserved for them.
+ *
+ * Where apps have allowances of their own, slots are reserved apart for each app. The order stays one: as many are asked
+ * for each app as the next turns of the order ask for, and a due slot goes to whoever is next among those of its app.
+ */
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import { Comebacks } from './comebacks.ts';
 import { createFairQueue, type FairQueue, type FairQueueConfig, type Place } from './fair-queue.ts';
-import { AHEAD, type Ledger, type Outlook, type Scopes, type Slot } from './ledger.ts';
+import { AHEAD, type Ledger, type Scopes, type Slot } from './ledger.ts';
+import { EARLY_MS, type Track } from './track.ts';
+import { Tracks } from './tracks.ts';
+import { createWaiter, type SlotInUse, type SlotRequest, type Waiter } from './waiter.ts';
 
-/** What a request is for; each kind may have an allowance of its own. */
-export type Kind = 'upload' | 'download' | 'thumbnail';
+/** What all lines of this replica have in common: what the clients that wait weigh, and news for the account. */
+export type Here = { readonly weight: number; hasAccepted: boolean };
 
-/** A request for leave to make an attempt; `isRetry`: it had a slot and was refused, so it stands first. */
-export type SlotRequest = Place & {
-  kind: Kind;
-  bytes: number;
-  maxWaitMs: number;
-  isRetry: boolean;
-  signal: AbortSignal;
-};
-
-/**
- * A slot in use: `departed` tells that the attempt's head goes out now, `refused` that the upstream refused it for its
- * rate, `accepted` that it did not.
- */
-export type SlotInUse = { departed(): void; refused(): void; accepted(): void };
-
-/** How fair the queue of a line is. */
-export type LineOptions = FairQueueConfig;
-
-/** What all lines of this replica have in common: what the clients that wait weigh, in one line and in all, and news for the account. */
-export type Here = {
-  readonly weight: number;
-  weightOf(queue: Pick<FairQueue<Place>, 'clients' | 'provenClients'>): number;
-  hasAccepted: boolean;
-};
-
-/** What a line needs; `onIdle` is called whenever nobody waits in it any more, `onLate` when an attempt went late. */
-export type LineDeps = {
-  scopes: Scopes;
-  fairness: LineOptions;
-  ledger: Ledger;
-  clock: Clock;
-  here: Here;
-  onIdle: () => void;
-  onLate: () => void;
-};
+/** What a line needs; `onLate` is called when an attempt went late. */
+export type LineDeps = { fairness: FairQueueConfig; ledger: Ledger; clock: Clock; here: Here; onLate: () => void };
 
 /** Up to here an attempt counts as gone in time, in ms; the margin covers it. Telling the account costs a command. */
 const IN_TIME_MS = 20;
-/** From here on a slot is too late to be used. */
-const TOO_LATE_MS = 400;
-/** A slot may be used this much early, in ms: timers are never early, but often late. */
-const EARLY_MS = 0.5;
 /** Waking up is meant for a little later than is needed, or fractions of a ms would let it be in vain. */
 const WAKE_MS = EARLY_MS / 2;
+/** A pace that is slower by this factor is reason to judge anew those who wait. */
+const SLOWER = 1.05;
+/** What an expectation may be wrong by before somebody who was let in is refused for it, in ms. */
+const DOUBT_MS = 250;
 
-type Waiter = SlotRequest & { grant(slot: SlotInUse): void; refuse(error: GatewayError): void };
-
-/** The refusal of one that would wait, or has waited, too long; the time to come back is a second at least. */
-export const queueFull = (retryAfterMs: number, reason: string): GatewayError =>
-  new GatewayError('QUEUE_FULL', { retryAfterMs: Math.max(1000, retryAfterMs), reason });
-
-/** The queue and the reserved slots of those who count for the same scopes. */
+/** The queue in front of one egress allowance. */
 export class Line {
   readonly queue: FairQueue<Waiter>;
-  readonly #scopes: Scopes;
-  readonly #ledger: Ledger;
-  readonly #clock: Clock;
-  readonly #here: Here;
-  readonly #onIdle: () => void;
-  readonly #onLate: () => void;
-  /** Reserved and not yet due, in order of time. */
-  #reserved: Slot[] = [];
-  #isAsking = false;
+  readonly #tracks: Tracks;
+  readonly #comebacks: Comebacks;
+  readonly #deps: LineDeps;
   #isClosed = false;
-  #outlook: Outlook;
-  #askAgainAt = 0;
+  /** The time between two slots of this replica with which those who wait were let in, in ms. */
+  #judgedPaceMs = Infinity;
   #cancelTimer: () => void = () => {};
 
-  constructor({ scopes, fairness, ledger, clock, here, onIdle, onLate }: LineDeps) {
-    this.queue = createFairQueue(fairness);
-    this.#scopes = scopes;
-    this.#ledger = ledger;
-    this.#clock = clock;
-    this.#here = here;
-    this.#onIdle = onIdle;
-    this.#onLate = onLate;
-    this.#outlook = ledger.outlook(scopes);
+  constructor(scopesOf: (app: string) => Scopes, deps: LineDeps) {
+    this.queue = createFairQueue(deps.fairness);
+    this.#tracks = new Tracks(scopesOf, deps.ledger, deps.clock);
+    this.#comebacks = new Comebacks(deps.clock);
+    this.#deps = deps;
   }
 
-  /** Tells that nobody waits here, if so. */
-  rest(): void {
-    if (this.queue.size === 0 && this.#reserved.length === 0 && !this.#isAsking) this.#onIdle();
-  }
-
-  /** This line's part of all slots: that of its clients among all that wait, here and elsewhere. */
-  get #part(): number {
-    const all = this.#here.weight;
-    const own = this.#here.weightOf(this.queue);
-    return all === 0 || own === 0 ? this.#outlook.share : (this.#outlook.share * own) / all;
-  }
-
-  /**
-   * How long one that comes now will wait: for the slots that are reserved, then for those that are free at once, and
-   * then at this line's pace, while the clients of all other lines of this replica take their turns too.
-   */
+  /** How long one that comes now will wait. */
   expectedWaitMs(place: Place): number {
-    const now = this.#clock.monotonic();
-    const ahead = this.queue.ahead(place);
-    const slot = this.#reserved[ahead];
-    if (slot) return Math.max(0, slot.at - now);
-    const { share, paceMs, room, refillAt } = this.#outlook;
-    const part = this.#part;
-    const last = Math.max(now, this.#reserved.at(-1)?.at ?? 0, this.#askAgainAt);
-    const beyond = ahead - this.#reserved.length + (1 - part / share) - room * part;
-    if (room > 0 && beyond < 0) return last - now;
-    return Math.max(last, refillAt) - now + Math.max(0, beyond) * (paceMs / part);
+    return this.#tracks.waitBehind(this.queue.ahead(place), this.queue.aheadInApp(place), place.app);
+  }
+
+  /** The refusal of a client that is to come back no sooner than in so many ms. */
+  refusal(client: string, earliestMs: number, reason: string): GatewayError {
+    return new GatewayError('QUEUE_FULL', {
+      retryAfterMs: this.#comebacks.tell(client, earliestMs, this.#paceMs),
+      reason,
+    });
   }
 
   wait(request: SlotRequest): Promise<SlotInUse> {
-    const { promise, resolve, reject } = Promise.withResolvers<SlotInUse>();
-    const { signal } = request;
-    const end = () => {
-      signal.removeEventListener('abort', leave);
-      cancelDeadline();
-    };
-    const waiter: Waiter = {
-      ...request,
-      grant(slot) {
-        end();
-        resolve(slot);
-      },
-      refuse(error) {
-        end();
-        reject(error);
-      },
-    };
-    const giveUp = (error: GatewayError) => {
+    const giveUp = (waiter: Waiter, error: () => GatewayError) => {
       if (!this.queue.remove(waiter)) return;
-      waiter.refuse(error);
+      waiter.refuse(error());
       this.#serve();
     };
-    const leave = () => giveUp(new GatewayError('CLIENT_GONE', { reason: 'left the queue' }));
-    const cancelDeadline = this.#clock.after(request.maxWaitMs, () =>
-      giveUp(queueFull(this.expectedWaitMs(request) - request.maxWaitMs, `waited for ${request.maxWaitMs} ms`)),
-    );
-    signal.addEventListener('abort', leave, { once: true });
+    const { waiter, slot } = createWaiter(request, this.#deps.clock, {
+      onLeave: (left) => giveUp(left, () => new GatewayError('CLIENT_GONE', { reason: 'left the queue' })),
+      onDeadline: (late) => giveUp(late, () => this.#tooLate(late, this.expectedWaitMs(late), 'waited in vain')),
+    });
+    this.#judgedPaceMs = Math.min(this.#judgedPaceMs, this.#paceMs);
     if (request.isRetry) this.queue.pushFirst(waiter);
     else this.queue.push(waiter);
     this.#serve();
-    return promise;
+    return slot;
+  }
+
+  /** Gives back what is reserved and asks anew: the account has learnt that something went later than it had counted. */
+  reconsider(): void {
+    for (const [, track] of this.#tracks) track.keep(0);
+    this.#serve();
   }
 
   close(): void {
@@ -154,84 +88,126 @@ export class Line {
     for (let waiter = this.queue.shift(); waiter; waiter = this.queue.shift()) {
       waiter.refuse(new GatewayError('DRAINING', { retryAfterMs: 1000 }));
     }
-    this.#giveBackFrom(0);
+    for (const [, track] of this.#tracks) track.keep(0);
   }
 
   #serve(): void {
     if (this.#isClosed) return;
     this.#cancelTimer();
-    this.#useDueSlots();
-    this.#giveBackFrom(this.queue.size);
+    for (const [app, track] of this.#tracks) {
+      this.#useDueSlots(app, track);
+      track.keep(this.queue.sizeOf(app));
+    }
     this.#reserveMore();
-    const [slot] = this.#reserved;
-    const asksLater = this.queue.size > 0 && !this.#isAsking;
-    const next = slot ? slot.at - WAKE_MS : asksLater ? this.#askAgainAt + WAKE_MS : undefined;
-    if (next !== undefined) {
-      const waitMs = Math.max(0, next - this.#clock.monotonic());
-      this.#cancelTimer = this.#clock.after(waitMs, () => this.#serve());
-    } else this.rest();
+    for (const [app, track] of this.#tracks) {
+      if (track.isIdle && this.queue.sizeOf(app) === 0) this.#tracks.forget(app);
+    }
+    this.#wakeLater();
   }
 
-  #useDueSlots(): void {
-    for (;;) {
-      const now = this.#clock.monotonic();
-      const [slot] = this.#reserved;
-      if (!slot || slot.at > now + EARLY_MS || this.queue.size === 0) return;
-      this.#reserved.shift();
-      if (now - slot.at > TOO_LATE_MS) continue;
-      this.queue.shift()?.grant({
-        departed: () => this.#departed(slot),
-        refused: () => this.#ledger.refused(slot, this.#scopes),
-        accepted: () => {
-          this.#here.hasAccepted = true;
-          // It may have been a probe: then there is no more need to wait for the next.
-          if (this.#askAgainAt <= this.#clock.monotonic()) return;
-          this.#askAgainAt = 0;
-          this.#serve();
-        },
-      });
+  #wakeLater(): void {
+    const now = this.#deps.clock.monotonic();
+    let next = Infinity;
+    for (const [, { reserved, askAgainAt }] of this.#tracks) {
+      if (reserved[0]) next = Math.min(next, reserved[0].at - WAKE_MS);
+      else if (askAgainAt > now) next = Math.min(next, askAgainAt + WAKE_MS);
+    }
+    // Whoever has neither waits until another's slot is used, or an answer comes.
+    if (next === Infinity) return;
+    const waitMs = Math.max(0, next - now);
+    this.#cancelTimer = this.#deps.clock.after(waitMs, () => this.#serve());
+  }
+
+  #useDueSlots(app: string | undefined, track: Track): void {
+    while (this.queue.sizeOf(app) > 0) {
+      const slot = track.takeDue();
+      if (!slot) return;
+      this.queue.shift(app)?.grant(this.#inUse(slot, track));
     }
   }
 
-  /** Gives back what is reserved and asks anew: the account has learnt that something went later than it had counted. */
-  reconsider(): void {
-    this.#giveBackFrom(0);
-    this.#serve();
+  #inUse(slot: Slot, track: Track): SlotInUse {
+    const { ledger, here } = this.#deps;
+    return {
+      departed: () => this.#departed(slot, track.scopes),
+      refused: () => ledger.refused(slot, track.scopes),
+      accepted: () => {
+        here.hasAccepted = true;
+        if (track.askAtOnce()) this.#serve();
+      },
+    };
   }
 
   /** A busy process, or a new connection, may let an attempt go well after its slot: the account is told when it really went. */
-  #departed(slot: Slot): void {
-    const now = this.#clock.monotonic();
+  #departed(slot: Slot, scopes: Scopes): void {
+    const { ledger, clock, onLate } = this.#deps;
+    const now = clock.monotonic();
     if (now - slot.at <= IN_TIME_MS || this.#isClosed) return;
-    this.#ledger.amend(slot, now, this.#scopes);
-    this.#onLate();
+    ledger.amend(slot, now, scopes);
+    onLate();
   }
 
-  #giveBackFrom(count: number): void {
-    const surplus = this.#reserved.splice(count);
-    if (surplus.length > 0) this.#ledger.giveBack(surplus, this.#scopes);
-  }
-
+  /** Asks for what the next turns need, up to this replica's part of what all may hold. */
   #reserveMore(): void {
-    const target = Math.max(1, Math.round(AHEAD * this.#part));
-    const wanted = Math.min(this.queue.size, target) - this.#reserved.length;
+    if (this.queue.size === 0) return;
+    const now = this.#deps.clock.monotonic();
+    const target = Math.max(1, Math.round(AHEAD * this.#tracks.outlook.share));
     // Half of what may be held at a time: one command then brings several slots.
-    if (wanted <= 0 || this.#isAsking || this.#reserved.length > target / 2) return;
-    if (this.#clock.monotonic() < this.#askAgainAt) return;
-    void this.#ask(wanted);
+    if (this.#tracks.held(now) > target / 2) return;
+    const turns = Math.min(this.queue.size, target);
+    for (const [track, wanted] of this.#tracks.wanted(this.queue.order(), turns, now)) {
+      const missing = wanted - track.reserved.length;
+      if (missing > 0 && !track.isAsking && now >= track.askAgainAt) void this.#ask(track, missing);
+    }
   }
 
-  async #ask(count: number): Promise<void> {
-    this.#isAsking = true;
-    const { weight, hasAccepted } = this.#here;
-    this.#here.hasAccepted = false;
-    const ask = { count, scopes: this.#scopes, activeClients: weight, accepted: hasAccepted };
-    const { slots, askAgainAt, ...outlook } = await this.#ledger.reserve(ask);
-    this.#isAsking = false;
-    this.#outlook = outlook;
-    this.#askAgainAt = askAgainAt ?? 0;
-    this.#reserved = [...this.#reserved, ...slots].toSorted((a, b) => a.at - b.at);
-    if (this.#isClosed) this.#giveBackFrom(0);
-    else this.#serve();
+  async #ask(track: Track, count: number): Promise<void> {
+    const { here } = this.#deps;
+    const accepted = here.hasAccepted;
+    here.hasAccepted = false;
+    await track.ask({ count, activeClients: here.weight, accepted });
+    if (this.#isClosed) {
+      track.keep(0);
+      return;
+    }
+    this.#judgeAnew();
+    this.#serve();
+  }
+
+  /**
+   * Many may have come at many replicas at once, and been let in before any of these knew of the others. As soon as that
+   * shows, those whose time will not suffice are told so: they need not wait for it in vain.
+   */
+  #judgeAnew(): void {
+    const paceMs = this.#paceMs;
+    if (paceMs <= this.#judgedPaceMs * SLOWER) return;
+    this.#judgedPaceMs = paceMs;
+    const now = this.#deps.clock.monotonic();
+    const inApp = new Map<string, number>();
+    const late: [Waiter, number][] = [];
+    let ahead = 0;
+    for (const waiter of this.queue.order()) {
+      const before = inApp.get(waiter.app) ?? 0;
+      const waitMs = this.#tracks.waitBehind(ahead, before, waiter.app);
+      if (!waiter.isRetry && waitMs > waiter.until - now + DOUBT_MS) late.push([waiter, waitMs]);
+      else {
+        ahead += 1;
+        inApp.set(waiter.app, before + 1);
+      }
+    }
+    for (const [waiter, waitMs] of late) {
+      this.queue.remove(waiter);
+      waiter.refuse(this.#tooLate(waiter, waitMs, 'others came at the same time'));
+    }
+  }
+
+  #tooLate({ client, maxWaitMs }: SlotRequest, waitMs: number, why: string): GatewayError {
+    return this.refusal(client, waitMs - maxWaitMs, `${why}: it would wait for ${Math.ceil(waitMs)} ms more`);
+  }
+
+  /** The mean time between two slots of this replica, in ms. */
+  get #paceMs(): number {
+    const { paceMs, share } = this.#tracks.outlook;
+    return paceMs / share;
   }
 }

@@ -12,7 +12,7 @@ import {
   type Scopes,
   type Slot,
 } from './ledger.ts';
-import { earliestSlot, isSaturated, type Scope } from './rule.ts';
+import { earliestSlot, isHeldUp, isSaturated, type Scope } from './rule.ts';
 
 /**
  * What the account of one process needs: the allowances, how slots follow each other, when the first may be, and
@@ -74,7 +74,9 @@ class LocalLedger implements Ledger {
     const from = Math.max(now, this.#openAt);
     const length = this.#caution.isProbing ? Math.min(count, 1) : count;
     const slots = Array.from({ length }, () => this.#reserveOne(scopes, from, now));
-    return this.#grant(slots, this.#caution.isProbing ? slots[0]?.at : undefined, scopes);
+    const rules = scopes.map((name) => this.#ruleOf(name, from, now));
+    const heldUp = isHeldUp(rules, from, Math.max(...slots.map(({ at }) => at)));
+    return this.#grant(slots, this.#caution.isProbing ? slots[0]?.at : undefined, scopes, heldUp);
   }
 
   giveBack(slots: readonly Slot[], scopes: Scopes): void {
@@ -100,8 +102,9 @@ class LocalLedger implements Ledger {
     return Promise.resolve();
   }
 
-  #grant(slots: Slot[], askAgainAt: number | undefined, scopes: Scopes): Promise<Grant> {
-    return Promise.resolve({ slots: slots.toSorted((a, b) => a.at - b.at), askAgainAt, ...this.outlook(scopes) });
+  #grant(slots: Slot[], askAgainAt: number | undefined, scopes: Scopes, heldUp = false): Promise<Grant> {
+    const inOrder = slots.toSorted((a, b) => a.at - b.at);
+    return Promise.resolve({ slots: inOrder, askAgainAt, isHeldUp: heldUp, ...this.outlook(scopes) });
   }
 
   #reserveOne(scopes: Scopes, from: number, now: number): Slot {

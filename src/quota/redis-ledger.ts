@@ -131,7 +131,7 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     const rates = limits.flatMap(({ slots, windowMs }) => [slots, windowMs]);
     const reply = await scripts.chatfilesReserve(keys.length, ...keys, ...own, ...rule, ...rates);
     const [theirNow = '', again = '', members = '', everybody = '', pace = '', ...more] = reply;
-    const [room = '', refill = '', isLowered = '', ...pairs] = more;
+    const [room = '', refill = '', isLowered = '', heldUp = '', ...pairs] = more;
     const isClockSteady = learnOffset(sentAt, clock.monotonic(), Number(theirNow));
     if (!isClockSteady) wasClockSet = true;
     if (again === 'late') throw new Error('the reservation reached Redis too late');
@@ -151,6 +151,7 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
       paceMs: Number(pace),
       room: Number(room),
       refillAt: Number(refill) - offsetMs,
+      isHeldUp: heldUp === '1',
       members: Number(members),
     };
   };

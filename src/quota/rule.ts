@@ -24,6 +24,11 @@ export function earliestSlot(scopes: readonly Scope[], from: number): number {
   }
 }
 
+/** Whether another scope than the first puts a slot off that was granted at `at`: for the first alone, one would be free sooner. */
+export function isHeldUp([first, ...others]: readonly Scope[], from: number, at: number): boolean {
+  return first !== undefined && others.length > 0 && fit(first, from) < at - HAIR_MS;
+}
+
 /** Whether an allowance is used up at a time: from then on slots are paced, and no longer handed out in bursts. */
 export function isSaturated({ times, slots, windowMs }: Omit<Scope, 'gapMs'>, at: number): boolean {
   return times.length - countUpTo(times, at - windowMs) >= slots;

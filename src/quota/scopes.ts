@@ -1,5 +1,5 @@
 import type { Allowances, Scopes } from './ledger.ts';
-import type { SlotRequest } from './line.ts';
+import type { SlotRequest } from './waiter.ts';
 import type { QuotaConfig } from './config.ts';
 
 /** The scope that counts everything that leaves by one source address. */

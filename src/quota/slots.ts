@@ -5,12 +5,14 @@
  * 2. A few slots are reserved ahead: as many as wait here, up to this replica's part of what all may hold.
  * 3. A due slot goes to whoever is next *then*: a client that left has cost nothing. What nobody needs is given back.
  * 4. A slot that was used late is amended; one that is far too late is dropped.
- * Slots for different apps or interfaces are reserved apart only where these have allowances of their own.
+ * Where interfaces have allowances of their own, each has its line; where apps have, the line sees to it.
  */
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ledger, Scopes } from './ledger.ts';
-import { type Here, Line, type LineOptions, queueFull, type SlotInUse, type SlotRequest } from './line.ts';
+import type { FairQueueConfig } from './fair-queue.ts';
+import { type Here, Line } from './line.ts';
+import type { SlotInUse, SlotRequest } from './waiter.ts';
 
 /** Leave to make upstream attempts, each at its time. */
 export type Slots = AsyncDisposable & {
@@ -27,7 +29,7 @@ export type Slots = AsyncDisposable & {
 };
 
 /** Bounds of the queue, its fairness, and the scopes that a request for an app and an interface counts for. */
-export type SlotsOptions = LineOptions & {
+export type SlotsOptions = FairQueueConfig & {
   maxQueued: number;
   maxQueuedPerClient: number;
   maxQueuedBytes: number;
@@ -45,12 +47,10 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   const unprovenWeight = options.unprovenShare >= 1 ? 1 : options.unprovenShare / (1 - options.unprovenShare);
   const here: Here = {
     get weight() {
-      return [...lines.values()].reduce((sum, line) => sum + this.weightOf(line.queue), 0);
-    },
-    weightOf({ provenClients, clients }) {
-      if (clients === provenClients) return provenClients;
-      const lanes = [...lines.values()].filter(({ queue }) => queue.clients > queue.provenClients).length;
-      return provenClients + unprovenWeight / ledger.replicas / lanes;
+      let weight = 0;
+      for (const { queue } of lines.values()) weight += queue.provenClients;
+      const hasUnproven = lines.values().some(({ queue }) => queue.clients > queue.provenClients);
+      return weight + (hasUnproven ? unprovenWeight / ledger.replicas : 0);
     },
     hasAccepted: false,
   };
@@ -65,45 +65,43 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
     });
   };
 
-  const lineOf = (request: SlotRequest): Line => {
-    const scopes = options.scopesOf(request);
-    const key = JSON.stringify(scopes);
-    const known = lines.get(key);
+  const lineOf = ({ app, kind }: SlotRequest): Line => {
+    const [egress] = options.scopesOf({ app, kind });
+    const known = lines.get(egress);
     if (known) return known;
-    const onIdle = () => {
-      // Another may stand in its place by now.
-      if (lines.get(key) === line) lines.delete(key);
-    };
-    const line = new Line({ scopes, fairness: options, ledger, clock, here, onIdle, onLate });
-    lines.set(key, line);
+    const scopesOf = (each: string) => options.scopesOf({ app: each, kind });
+    const line = new Line(scopesOf, { fairness: options, ledger, clock, here, onLate });
+    lines.set(egress, line);
     return line;
   };
   const waiting = () => [...lines.values()].reduce((sum, line) => sum + line.queue.size, 0);
 
   const refusalOf = (request: SlotRequest, line: Line): GatewayError | undefined => {
+    const { client, maxWaitMs, bytes } = request;
     if (isClosed) return new GatewayError('DRAINING', { retryAfterMs: 1000 });
     if (request.signal.aborted) return new GatewayError('CLIENT_GONE');
     if (request.isRetry) return undefined;
     const waitMs = line.expectedWaitMs(request);
-    if (waitMs > request.maxWaitMs)
-      return queueFull(waitMs - request.maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`);
-    // One whose slot is free at once does not really wait.
-    if (waitMs > 0 && waiting() >= options.maxQueued) return queueFull(waitMs, `${options.maxQueued} wait`);
-    if (line.queue.waitingOf(request) >= options.maxQueuedPerClient) {
-      return queueFull(waitMs, `${options.maxQueuedPerClient} of this client wait`);
+    if (waitMs > maxWaitMs) {
+      return line.refusal(client, waitMs - maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`);
     }
-    if (waitingBytes + request.bytes > options.maxQueuedBytes) return queueFull(waitMs, `${waitingBytes} bytes wait`);
+    // One whose slot is free at once does not really wait.
+    if (waitMs > 0 && waiting() >= options.maxQueued) {
+      return line.refusal(client, waitMs, `${options.maxQueued} wait`);
+    }
+    if (line.queue.waitingOf(request) >= options.maxQueuedPerClient) {
+      return line.refusal(client, waitMs, `${options.maxQueuedPerClient} of this client wait`);
+    }
+    if (waitingBytes + bytes > options.maxQueuedBytes) {
+      return line.refusal(client, waitMs, `${waitingBytes} bytes wait`);
+    }
     return undefined;
   };
 
   const acquire = async (request: SlotRequest): Promise<SlotInUse> => {
     const line = lineOf(request);
     const refusal = refusalOf(request, line);
-    if (refusal) {
-      // Clients name the apps, so a line that was opened only to be refused must not stay.
-      line.rest();
-      throw refusal;
-    }
+    if (refusal) throw refusal;
     waitingBytes += request.bytes;
     try {
       return await line.wait(request);

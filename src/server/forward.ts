@@ -1,5 +1,5 @@
 import type { ProvenTokens } from '../access/proven.ts';
-import type { Kind } from '../quota/line.ts';
+import type { Kind } from '../quota/waiter.ts';
 import type { OutboundRequest, Outcome, Send } from '../upstream/send.ts';
 import type { Exchange } from './exchange.ts';
 

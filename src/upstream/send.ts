@@ -1,6 +1,6 @@
 /** The way out, as types: one function that makes requests, and the layers that wrap it. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { SlotRequest } from '../quota/line.ts';
+import type { SlotRequest } from '../quota/waiter.ts';
 import type { SpooledBody } from './spooled-body.ts';
 
 /** A request as it goes upstream; `path` and `headers` are complete but for Host and Content-Length. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createLocalLedger } from '../../src/quota/local-ledger.ts';
-import type { SlotInUse } from '../../src/quota/line.ts';
+import type { SlotInUse } from '../../src/quota/waiter.ts';
 import { createSlots } from '../../src/quota/slots.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';
 

@@ -108,6 +108,19 @@ describe('the fair queue', () => {
     expect(drain(queue)).toEqual(['a1', 'b1', 'c1']);
   });
 
+  it('takes the next of one app where a slot is its alone, and lets the others catch up a few turns at most', () => {
+    const queue = queueOf([]);
+    for (let i = 0; i < 40; i += 1) {
+      queue.push(waiter(`x${i}`, { app: 'x', client: `x${i}` }));
+      queue.push(waiter(`y${i}`, { app: 'y', client: `y${i}` }));
+    }
+    const early = Array.from({ length: 20 }, () => queue.shift('y')?.name);
+    expect(early).toEqual(Array.from({ length: 20 }, (_, i) => `y${i}`));
+    const after = drain(queue).slice(0, 10);
+    expect(after.filter((name) => name.startsWith('x')).length).toBeGreaterThanOrEqual(6);
+    expect(after.filter((name) => name.startsWith('x')).length).toBeLessThanOrEqual(8);
+  });
+
   it('forgets whoever left', () => {
     const [a1, a2, b1] = [waiter('a1'), waiter('a2'), waiter('b1')];
     const queue = queueOf([a1, a2, b1]);
@@ -126,6 +139,7 @@ describe('the fair queue', () => {
     fc.oneof(
       { weight: 4, arbitrary: fc.record({ kind: fc.constant('push' as const), place: places }) },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('shift' as const) }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('shift' as const), app: fc.constantFrom('x', 'y') }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('retry' as const) }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('leave' as const), which: fc.nat(50) }) },
     ),
@@ -146,16 +160,24 @@ describe('the fair queue', () => {
             const [left] = waiting.splice(step.which % (waiting.length || 1), 1);
             if (left) expect(queue.remove(left)).toBe(true);
           } else {
-            const next = queue.shift();
-            expect(next === undefined).toBe(waiting.length === 0);
+            const app = 'app' in step ? step.app : undefined;
+            const next = queue.shift(app);
+            const could = waiting.filter((each) => app === undefined || each.app === app);
+            expect(next === undefined).toBe(could.length === 0);
+            if (app !== undefined && next) expect(next.app).toBe(app);
             if (!next) continue;
             expect(waiting).toContain(next);
             if (step.kind === 'retry') queue.pushFirst(next);
             else waiting.splice(waiting.indexOf(next), 1);
           }
           expect(queue.size).toBe(waiting.length);
+          expect(queue.sizeOf('x')).toBe(waiting.filter((each) => each.app === 'x').length);
         }
-        expect(drain(queue).toSorted()).toEqual(waiting.map(({ name }) => name).toSorted());
+        // Whom it would serve is whom it serves.
+        const order = [...queue.order()].map(({ name }) => name);
+        const served = drain(queue);
+        expect(served).toEqual(order);
+        expect(served.toSorted()).toEqual(waiting.map(({ name }) => name).toSorted());
         expect(queue.clients).toBe(0);
       }),
     );

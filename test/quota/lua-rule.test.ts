@@ -39,7 +39,12 @@ function luaAccount(redis: Redis, prefix: string, { pacing, egress, app }: Rule)
   const key = (name: string) => `${prefix}${name}`;
   const allowance = (scope: ScopeName) => (scope === 'egress' ? egress : app);
   return {
-    async reserve(now: number, count: number, scopes: Scopes, accepted: boolean): Promise<Slot[]> {
+    async reserve(
+      now: number,
+      count: number,
+      scopes: Scopes,
+      accepted: boolean,
+    ): Promise<{ slots: Slot[]; isHeldUp: boolean }> {
       const keys = ['state', 'members', 'clients', ...scopes.flatMap((scope) => [`slots:${scope}`, `rates:${scope}`])];
       const rates = scopes.flatMap((scope) => [allowance(scope).slots, allowance(scope).windowMs]);
       const args = [
@@ -59,7 +64,8 @@ function luaAccount(redis: Redis, prefix: string, { pacing, egress, app }: Rule)
         CAUTION.firstPauseMs,
       ];
       const reply = (await redis.eval(RESERVE, keys.length, ...keys.map(key), ...args, ...rates)) as string[];
-      return reply.slice(8).flatMap((id, i, all) => (i % 2 === 0 ? [{ id, at: Number(all[i + 1]) }] : []));
+      const slots = reply.slice(9).flatMap((id, i, all) => (i % 2 === 0 ? [{ id, at: Number(all[i + 1]) }] : []));
+      return { slots, isHeldUp: reply[8] === '1' };
     },
     giveBack: (slot: Slot, scopes: Scopes) =>
       Promise.all(scopes.map((scope) => redis.zrem(key(`slots:${scope}`), slot.id))),
@@ -110,8 +116,9 @@ describe('the rule in Lua', () => {
           await clock.advance(waitMs);
           const now = clock.monotonic();
           const scopes = SCOPES[withApp] ?? ['egress'];
-          const mine = (await here.reserve({ count, scopes, activeClients: 1, accepted })).slots;
-          const theirs = await there.reserve(now, count, scopes, accepted);
+          const { slots: mine, isHeldUp } = await here.reserve({ count, scopes, activeClients: 1, accepted });
+          const { slots: theirs, isHeldUp: isHeldUpThere } = await there.reserve(now, count, scopes, accepted);
+          expect(isHeldUpThere).toBe(isHeldUp);
           const byTime = theirs.toSorted((a, b) => a.at - b.at);
           expect(byTime.length).toBe(mine.length);
           for (const [i, { at }] of mine.entries()) expect(Math.abs(at - (byTime[i]?.at ?? 0))).toBeLessThan(0.05);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GatewayError } from '../../src/errors.ts';
 import type { Ledger, Slot } from '../../src/quota/ledger.ts';
-import type { SlotInUse, SlotRequest } from '../../src/quota/line.ts';
+import type { SlotInUse, SlotRequest } from '../../src/quota/waiter.ts';
 import { createLocalLedger } from '../../src/quota/local-ledger.ts';
 import { createSlots, type Slots, type SlotsOptions } from '../../src/quota/slots.ts';
 import { createFakeClock, type FakeClock } from '../kit/fake-clock.ts';

@@ -10,7 +10,8 @@
 --      9 ms that a replica stays a member · 10 ms that the account is kept unused · 11 ms to add to the clock (tests)
 --      12 catch-up factor · 13 ms between probes · 14 first pause ms · then per scope: slots, window ms
 -- returns { now, ask again at (0: no need), members, clients of all, mean ms between slots, slots still to be had at once,
---           when the next comes after those, for each scope 1 if another's rate is lower, id, at, id, at, … }
+--           when the next comes after those, for each scope 1 if another's rate is lower, 1 if a slot of the egress alone
+--           would have come before the last one granted, id, at, id, at, … }
 --      times as text: a Lua number would lose its fraction on the way
 local state, members, clients = KEYS[1], KEYS[2], KEYS[3]
 local id, count, active, deadline = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -194,6 +195,8 @@ for _ = 1, count do
   if isProbing then again = at end
 end
 
+local heldUp = '0'
+if #scopes > 1 and #granted > 0 and fit(scopes[1], from) < tonumber(granted[#granted]) - HAIR then heldUp = '1' end
 local room, refill = isProbing and 0 or math.huge, now
 for _, scope in ipairs(scopes) do
   local left = scope.slots - #scope.times + upTo(scope.times, from - scope.window)
@@ -206,4 +209,4 @@ end
 if count > 0 then learn('seq', seq) end
 redis.call('HSET', state, unpack(learnt))
 redis.call('PEXPIRE', state, keep)
-return { text(now), again == 0 and '0' or text(again), tostring(memberCount), tostring(everybody), text(pace), tostring(room), text(refill), lowered, unpack(granted) }
+return { text(now), again == 0 and '0' or text(again), tostring(memberCount), tostring(everybody), text(pace), tostring(room), text(refill), lowered, heldUp, unpack(granted) }
