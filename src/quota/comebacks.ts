@@ -24,15 +24,19 @@ export class Comebacks {
     this.#clock = clock;
   }
 
-  /** In how many ms a client shall come back that would have to wait for `excessMs` too long, while slots come every `paceMs`. */
-  tell(client: string, excessMs: number, paceMs: number): number {
+  /**
+   * In how many ms one shall come back that would have to wait for `excessMs` too long, while slots come every `paceMs`
+   * and so many `clients` take turns.
+   */
+  tell(client: string, excessMs: number, { paceMs, clients }: { paceMs: number; clients: number }): number {
     const now = this.#clock.monotonic();
     const earliest = now + Math.max(excessMs, LEAST_MS);
-    const told = this.#told.get(client);
-    // A client that asks again before its time, or for more than one thing, takes no further place.
-    if (told !== undefined && told > now) return Math.max(told, earliest) - now;
-    const at = Math.min(Math.max(earliest, this.#last + paceMs), earliest + MOST_MS);
-    this.#last = at;
+    const told = this.#told.get(client) ?? 0;
+    // What one client asks for beside, or asks again before its time, comes in its own turns and puts off nobody else.
+    const isFirst = told <= now;
+    const next = isFirst ? this.#last + paceMs : told + paceMs * Math.max(1, clients);
+    const at = Math.min(Math.max(earliest, next), earliest + MOST_MS);
+    if (isFirst) this.#last = at;
     this.#remember(client, at, now);
     return at - now;
   }

@@ -25,8 +25,6 @@ const IN_TIME_MS = 20;
 const WAKE_MS = EARLY_MS / 2;
 /** A pace that is slower by this factor is reason to judge anew those who wait. */
 const SLOWER = 1.05;
-/** What an expectation may be wrong by before somebody who was let in is refused for it, in ms. */
-const DOUBT_MS = 250;
 
 /** The queue in front of one egress allowance. */
 export class Line {
@@ -54,7 +52,7 @@ export class Line {
   /** The refusal of a client that is to come back no sooner than in so many ms. */
   refusal(client: string, earliestMs: number, reason: string): GatewayError {
     return new GatewayError('QUEUE_FULL', {
-      retryAfterMs: this.#comebacks.tell(client, earliestMs, this.#paceMs),
+      retryAfterMs: this.#comebacks.tell(client, earliestMs, { paceMs: this.#paceMs, clients: this.queue.clients }),
       reason,
     });
   }
@@ -189,7 +187,7 @@ export class Line {
     for (const waiter of this.queue.order()) {
       const before = inApp.get(waiter.app) ?? 0;
       const waitMs = this.#tracks.waitBehind(ahead, before, waiter.app);
-      if (!waiter.isRetry && waitMs > waiter.until - now + DOUBT_MS) late.push([waiter, waitMs]);
+      if (!waiter.isRetry && waitMs > waiter.until - now) late.push([waiter, waitMs]);
       else {
         ahead += 1;
         inApp.set(waiter.app, before + 1);

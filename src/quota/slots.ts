@@ -36,6 +36,9 @@ export type SlotsOptions = FairQueueConfig & {
   scopesOf: (request: Pick<SlotRequest, 'app' | 'kind'>) => Scopes;
 };
 
+/** Slots may come so much more slowly than the mean: who would only just be served in time is told at once, and not in vain. */
+const DOUBT = 1.03;
+
 /** Opens the queue in front of an account of slots. */
 export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock): Slots {
   const lines = new Map<string, Line>();
@@ -82,7 +85,7 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
     if (request.signal.aborted) return new GatewayError('CLIENT_GONE');
     if (request.isRetry) return undefined;
     const waitMs = line.expectedWaitMs(request);
-    if (waitMs > maxWaitMs) {
+    if (waitMs * DOUBT > maxWaitMs) {
       return line.refusal(client, waitMs - maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`);
     }
     // One whose slot is free at once does not really wait.
