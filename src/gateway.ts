@@ -59,6 +59,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     record,
     send,
     proven,
+    prove: (bearer) => slots.prove(bearer),
     line: {
       maxWaitMs: {
         upload: quota.uploadMaxWaitMs ?? quota.maxWaitMs,

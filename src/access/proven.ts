@@ -4,8 +4,10 @@ import { LRUCache } from 'lru-cache';
 /** Tokens that the upstream has accepted for an app lately, as this process has seen itself. */
 export type ProvenTokens = {
   isProven: (app: string, token: string) => boolean;
-  /** The upstream gave this bearer a file, or took one. */
-  accept(app: string, token: string): void;
+  /** What a bearer is called where its token must not be. */
+  nameOf: (app: string, token: string) => string;
+  /** The upstream gave this bearer a file, or took one; tells whether that was news. */
+  accept(app: string, token: string): boolean;
   /** The upstream refused the token. */
   withdraw(app: string, token: string): void;
 };
@@ -20,7 +22,13 @@ export function createProvenTokens({ grantSeconds, max = 50_000 }: ProvenConfig)
   const digest = (app: string, token: string) => hash('sha256', JSON.stringify([salt, app, token]), 'base64');
   return {
     isProven: (app, token) => accepted.has(digest(app, token)),
-    accept: (app, token) => void accepted.set(digest(app, token), true),
+    nameOf: digest,
+    accept(app, token) {
+      const name = digest(app, token);
+      const isNews = !accepted.has(name);
+      accepted.set(name, true);
+      return isNews;
+    },
     withdraw: (app, token) => void accepted.delete(digest(app, token)),
   };
 }

@@ -21,6 +21,8 @@ export type FairQueue<Waiter extends Place> = {
   pushFirst(waiter: Waiter): void;
   /** Takes out whoever is next; of one app only, where that is named. */
   shift(app?: string): Waiter | undefined;
+  /** The upstream has accepted these credentials: all who wait with them are proven from now on. Tells whether any were. */
+  prove(bearer: string): boolean;
   /** Takes out one that left; false when it was not waiting. */
   remove(waiter: Waiter): boolean;
   /** All who wait, in the order in which they would be served from now on. */
@@ -79,6 +81,15 @@ export function createFairQueue<Waiter extends Place>({ unprovenShare, weights }
     push: (waiter) => laneOf(waiter).push(waiter),
     pushFirst: (waiter) => void first.push(waiter),
     shift: (app) => takeFirst(app) ?? takeTurn(app),
+    prove(bearer) {
+      const waiters = [...first, ...unproven.order()].filter((waiter) => !waiter.isProven && waiter.bearer === bearer);
+      for (const waiter of waiters) {
+        const wasWaiting = unproven.remove(waiter);
+        waiter.isProven = true;
+        if (wasWaiting) proven.push(waiter);
+      }
+      return waiters.length > 0;
+    },
     remove(waiter) {
       const at = first.indexOf(waiter);
       if (at === -1) return laneOf(waiter).remove(waiter);

@@ -7,8 +7,11 @@
  *    is bounded, since an app that could not be served for want of slots of its own has not earned them.
  */
 
-/** What a waiter is served by. `priority` 0 is the best; leave it at 0 to serve by turn alone. */
-export type Place = { client: string; app: string; isProven: boolean; priority: number };
+/**
+ * What a waiter is served by. `bearer` names its credentials (never in the clear), `isProven` tells whether the upstream
+ * has accepted them. `priority` 0 is the best; leave it at 0 to serve by turn alone.
+ */
+export type Place = { client: string; app: string; bearer: string; isProven: boolean; priority: number };
 
 /** How many turns an app may be behind. */
 const BEHIND = 4;

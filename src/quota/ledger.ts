@@ -3,8 +3,11 @@
 /** Leave to make one upstream attempt at `at`, in ms of this process's monotonic clock. */
 export type Slot = { id: string; at: number };
 
-/** What is asked for: how many slots, for which scopes, how many clients wait on this replica, and whether the upstream accepts. */
-export type Ask = { count: number; scopes: Scopes; activeClients: number; accepted: boolean };
+/** Clients that wait on one replica: with credentials that the upstream has accepted lately, and with others. */
+export type Clients = { proven: number; unproven: number };
+
+/** What is asked for: how many slots, for which scopes, which clients wait on this replica, and whether the upstream accepts. */
+export type Ask = { count: number; scopes: Scopes; clients: Clients; accepted: boolean };
 
 /** The name of an allowance: `egress`, `egress:upload`…, or `app:org/app`. */
 export type ScopeName = string;

@@ -8,13 +8,14 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { Comebacks } from './comebacks.ts';
 import { createFairQueue, type FairQueue, type FairQueueConfig, type Place } from './fair-queue.ts';
-import { AHEAD, type Ledger, type Scopes, type Slot } from './ledger.ts';
+import { AHEAD, type Clients, type Ledger, type Scopes, type Slot } from './ledger.ts';
+import { SteadyPace } from './steady-pace.ts';
 import { EARLY_MS, type Track } from './track.ts';
 import { Tracks } from './tracks.ts';
 import { createWaiter, type SlotInUse, type SlotRequest, type Waiter } from './waiter.ts';
 
-/** What all lines of this replica have in common: what the clients that wait weigh, and news for the account. */
-export type Here = { readonly weight: number; hasAccepted: boolean };
+/** What all lines of this replica have in common: the clients that wait in all of them, and news for the account. */
+export type Here = { readonly clients: Clients; hasAccepted: boolean };
 
 /** What a line needs; `onLate` is called when an attempt went late. */
 export type LineDeps = { fairness: FairQueueConfig; ledger: Ledger; clock: Clock; here: Here; onLate: () => void };
@@ -32,6 +33,7 @@ export class Line {
   readonly #tracks: Tracks;
   readonly #comebacks: Comebacks;
   readonly #deps: LineDeps;
+  readonly #steadyPace: SteadyPace;
   #isClosed = false;
   /** The time between two slots of this replica with which those who wait were let in, in ms. */
   #judgedPaceMs = Infinity;
@@ -41,6 +43,7 @@ export class Line {
     this.queue = createFairQueue(deps.fairness);
     this.#tracks = new Tracks(scopesOf, deps.ledger, deps.clock);
     this.#comebacks = new Comebacks(deps.clock);
+    this.#steadyPace = new SteadyPace(deps.clock);
     this.#deps = deps;
   }
 
@@ -72,6 +75,11 @@ export class Line {
     else this.queue.push(waiter);
     this.#serve();
     return slot;
+  }
+
+  /** The upstream has accepted these credentials: who waits with them need not stand with the unproven any more. */
+  prove(bearer: string): void {
+    if (this.queue.prove(bearer)) this.#serve();
   }
 
   /** Gives back what is reserved and asks anew: the account has learnt that something went later than it had counted. */
@@ -163,7 +171,7 @@ export class Line {
     const { here } = this.#deps;
     const accepted = here.hasAccepted;
     here.hasAccepted = false;
-    await track.ask({ count, activeClients: here.weight, accepted });
+    await track.ask({ count, clients: here.clients, accepted });
     if (this.#isClosed) {
       track.keep(0);
       return;
@@ -177,7 +185,7 @@ export class Line {
    * shows, those whose time will not suffice are told so: they need not wait for it in vain.
    */
   #judgeAnew(): void {
-    const paceMs = this.#paceMs;
+    const paceMs = this.#steadyPace.of(this.#paceMs);
     if (paceMs <= this.#judgedPaceMs * SLOWER) return;
     this.#judgedPaceMs = paceMs;
     const now = this.#deps.clock.monotonic();

@@ -55,6 +55,7 @@ async function openShared(
       pacing: quota.pacing,
       egress,
       keyPrefix,
+      unprovenShare: quota.unprovenPercent / 100,
       replica: randomUUID(),
       onLowered: () =>
         notice('warn', 'another replica of this egress is configured for a lower rate; the lowest counts for all'),

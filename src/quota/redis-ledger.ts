@@ -27,6 +27,8 @@ export type RedisLedgerOptions = {
   /** The source address that replicas share, by a name of the operator's. */
   egress: string;
   keyPrefix: string;
+  /** The part of all slots that clients get whose credentials the upstream has not accepted, while others wait. */
+  unprovenShare: number;
   /** Unique among all replicas that ever were. */
   replica: string;
   /** Added to Redis's clock, for tests that cannot wait. */
@@ -50,7 +52,7 @@ export type RedisLedger = {
 };
 
 /** The layout of the keys; a version that changes it counts by itself, and the lower number of both is the sum. */
-const LAYOUT = 'v1';
+const LAYOUT = 'v2';
 /** A replica that is not heard of for so long is no member any more, in ms. */
 const MEMBER_MS = 3000;
 /** An account that nobody uses is forgotten after so long, in ms. */
@@ -73,7 +75,16 @@ type Scripts = {
 
 /** Opens the shared account over a connection; the connection is the caller's to close. */
 export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConnection, clock: Clock): RedisLedger {
-  const { allowances, pacing, egress, keyPrefix, replica, shiftMs = () => 0, onLowered = () => {} } = options;
+  const {
+    allowances,
+    pacing,
+    egress,
+    keyPrefix,
+    unprovenShare,
+    replica,
+    shiftMs = () => 0,
+    onLowered = () => {},
+  } = options;
   redis.defineCommand('chatfilesReserve', { lua: RESERVE });
   redis.defineCommand('chatfilesRefused', { lua: REFUSED });
   const scripts = redis as unknown as Scripts;
@@ -105,10 +116,7 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     }
   };
 
-  const reserve = async (
-    { count, scopes, activeClients, accepted }: Ask,
-    comesBack = false,
-  ): Promise<Grant & Members> => {
+  const reserve = async ({ count, scopes, clients, accepted }: Ask, comesBack = false): Promise<Grant & Members> => {
     const sentAt = clock.monotonic();
     const deadline = offset === undefined ? 0 : sentAt + offset.ms + COMMAND_TIMEOUT_MS;
     const limits = scopes.map((scope) => allowances(scope));
@@ -117,7 +125,8 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     const holdMs = windowMs + Math.max(RETURN_MS, (AHEAD * windowMs) / perWindow);
     const perScope = scopes.flatMap((scope) => [scopeKey(scope), key(`rates:${scope}`)]);
     const keys = [key('state'), key('members'), key('clients'), ...perScope];
-    const own = [replica, count, activeClients, deadline, holdMs, comesBack || wasClockSet ? 1 : 0];
+    const waiting = `${clients.proven};${clients.unproven}`;
+    const own = [replica, count, waiting, deadline, holdMs, comesBack || wasClockSet ? 1 : 0];
     const rule = [
       pacing,
       accepted ? 1 : 0,
@@ -127,10 +136,11 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
       CATCH_UP,
       CAUTION.probeMs,
       CAUTION.firstPauseMs,
+      unprovenShare / Math.max(1 - unprovenShare, Number.EPSILON),
     ];
     const rates = limits.flatMap(({ slots, windowMs }) => [slots, windowMs]);
     const reply = await scripts.chatfilesReserve(keys.length, ...keys, ...own, ...rule, ...rates);
-    const [theirNow = '', again = '', members = '', everybody = '', pace = '', ...more] = reply;
+    const [theirNow = '', again = '', members = '', share = '', pace = '', ...more] = reply;
     const [room = '', refill = '', isLowered = '', heldUp = '', ...pairs] = more;
     const isClockSteady = learnOffset(sentAt, clock.monotonic(), Number(theirNow));
     if (!isClockSteady) wasClockSet = true;
@@ -147,7 +157,8 @@ export function createRedisLedger(options: RedisLedgerOptions, redis: RedisConne
     return {
       slots: slots.toSorted((a, b) => a.at - b.at),
       askAgainAt: again === '0' ? undefined : Number(again) - offsetMs,
-      share: activeClients > 0 ? Math.min(1, activeClients / Number(everybody)) : 1,
+      // One that asks without having anybody who waits has all that nobody else has.
+      share: Number(share) > 0 ? Number(share) : 1,
       paceMs: Number(pace),
       room: Number(room),
       refillAt: Number(refill) - offsetMs,

@@ -12,7 +12,7 @@
  * An idle replica sends a heartbeat, so that the others know of it.
  */
 import type { Clock } from '../clock.ts';
-import type { Allowances, Ask, Grant, Ledger, Outlook, ScopeName, Scopes, Slot } from './ledger.ts';
+import type { Allowances, Ask, Clients, Grant, Ledger, Outlook, ScopeName, Scopes, Slot } from './ledger.ts';
 import { createLocalLedger } from './local-ledger.ts';
 import type { Members, RedisLedger } from './redis-ledger.ts';
 
@@ -33,6 +33,8 @@ const PROBE_MS = 200;
 const HEARTBEAT_MS = 1000;
 /** An own slot may lie so far ahead, in ms; the next is asked for when it comes so near. */
 const OWN_AHEAD_MS = 50;
+
+const NOBODY: Clients = { proven: 0, unproven: 0 };
 
 /** A shared account that can be told that the connection was lost, rather than find out by waiting. */
 export type SharedLedger = Ledger & { lost(reason: Error): void; readonly isAway: boolean };
@@ -57,7 +59,7 @@ class FailoverLedger implements SharedLedger {
   /** When the first slot of an own account may be used, here and by all others that went away too. */
   #ownFrom = 0;
   /** Clients that wait here, for heartbeats; they are there for as long as there are slots to come for them. */
-  #active = { clients: 0, share: 1, until: 0 };
+  #active: { clients: Clients; share: number; until: number } = { clients: NOBODY, share: 1, until: 0 };
   #isClosed = false;
   #cancelTimer: () => void = () => {};
 
@@ -84,7 +86,7 @@ class FailoverLedger implements SharedLedger {
       this.#members = Math.max(1, grant.members);
       this.#learnPace(grant.paceMs, ask.scopes);
       const until = grant.slots.at(-1)?.at ?? grant.askAgainAt ?? 0;
-      this.#active = { clients: ask.activeClients, share: grant.share, until };
+      this.#active = { clients: ask.clients, share: grant.share, until };
       // One that was under way when another failed must not put off the probe.
       if (!this.isAway) this.#beatAfter(HEARTBEAT_MS);
       return grant;
@@ -197,8 +199,8 @@ class FailoverLedger implements SharedLedger {
   }
 
   #call(comesBack: boolean): Promise<Grant & Members> {
-    const activeClients = this.#clock.monotonic() < this.#active.until ? this.#active.clients : 0;
-    const ask = { count: 0, scopes: [this.#options.egressScope], activeClients, accepted: false } satisfies Ask;
+    const clients = this.#clock.monotonic() < this.#active.until ? this.#active.clients : NOBODY;
+    const ask = { count: 0, scopes: [this.#options.egressScope], clients, accepted: false } satisfies Ask;
     return this.#remote.reserve(ask, comesBack);
   }
 

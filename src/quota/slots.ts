@@ -22,6 +22,8 @@ export type Slots = AsyncDisposable & {
    * DRAINING when disposed.
    */
   acquire(request: SlotRequest): Promise<SlotInUse>;
+  /** The upstream has accepted these credentials: who waits with them counts as proven from now on. */
+  prove(bearer: string): void;
   /** Requests that wait now. */
   readonly waiting: number;
   /** Replicas that share the quota, as far as known; this one included. */
@@ -45,15 +47,11 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   let waitingBytes = 0;
   let isClosed = false;
   let isReconsidering = false;
-  // However many unproven clients wait at however many replicas, together they weigh as one client's fraction: their
-  // part of the slots beside a single proven client is the share of their lane.
-  const unprovenWeight = options.unprovenShare >= 1 ? 1 : options.unprovenShare / (1 - options.unprovenShare);
   const here: Here = {
-    get weight() {
-      let weight = 0;
-      for (const { queue } of lines.values()) weight += queue.provenClients;
-      const hasUnproven = lines.values().some(({ queue }) => queue.clients > queue.provenClients);
-      return weight + (hasUnproven ? unprovenWeight / ledger.replicas : 0);
+    get clients() {
+      const queues = [...lines.values()].map(({ queue }) => queue);
+      const proven = queues.reduce((sum, queue) => sum + queue.provenClients, 0);
+      return { proven, unproven: queues.reduce((sum, queue) => sum + queue.clients, 0) - proven };
     },
     hasAccepted: false,
   };
@@ -115,6 +113,9 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
 
   return {
     acquire,
+    prove(bearer) {
+      for (const line of lines.values()) line.prove(bearer);
+    },
     get replicas() {
       return ledger.replicas;
     },

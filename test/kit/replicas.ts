@@ -37,7 +37,7 @@ export async function startReplicas(count: number, egress: Egress): Promise<Repl
 export async function grantsOf({ redis: { port }, id }: Egress): Promise<number[]> {
   const redis = new Redis({ port });
   try {
-    const entries: string[] = await redis.zrange(`${id}:v1:{default}:slots:egress`, 0, '-1', 'WITHSCORES');
+    const entries: string[] = await redis.zrange(`${id}:v2:{default}:slots:egress`, 0, '-1', 'WITHSCORES');
     return entries.filter((_, index) => index % 2 === 1).map((score) => Number(score));
   } finally {
     redis.disconnect();

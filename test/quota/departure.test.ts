@@ -32,6 +32,7 @@ describe('an attempt that goes out later than its slot', () => {
         client: 'c',
         app: 'o/a',
         kind: 'upload',
+        bearer: 'b',
         isProven: true,
         priority: 0,
         bytes: 0,

@@ -8,6 +8,7 @@ const waiter = (name: string, more: Partial<Place> = {}): Waiter => ({
   name,
   client: name.charAt(0),
   app: 'o/a',
+  bearer: name,
   isProven: true,
   priority: 0,
   ...more,
@@ -83,6 +84,21 @@ describe('the fair queue', () => {
     expect(served.filter((name) => name.startsWith('bad'))).toHaveLength(8);
   });
 
+  it('counts all who wait with credentials as proven as soon as these are accepted', () => {
+    const bad = Array.from({ length: 20 }, (_, i) => waiter(`bad${i}`, { client: `bad${i}`, isProven: false }));
+    const mine = Array.from({ length: 5 }, (_, i) =>
+      waiter(`mine${i}`, { client: `m${i}`, bearer: 'mine', isProven: false }),
+    );
+    const queue = queueOf([...bad, ...mine]);
+    expect([queue.prove('mine'), queue.prove('mine'), queue.prove('other')]).toEqual([true, false, false]);
+    expect([queue.size, queue.provenClients]).toEqual([25, 5]);
+    expect(
+      drain(queue)
+        .slice(0, 6)
+        .filter((name) => name.startsWith('mine')),
+    ).toHaveLength(5);
+  });
+
   it('gives unproven credentials every turn when nobody else waits', () => {
     expect(drain(queueOf([waiter('a1', { isProven: false }), waiter('b1', { isProven: false })]))).toEqual([
       'a1',
@@ -132,6 +148,7 @@ describe('the fair queue', () => {
   const places = fc.record({
     client: fc.constantFrom('a', 'b', 'c', 'd'),
     app: fc.constantFrom('x', 'y'),
+    bearer: fc.constantFrom('p', 'q'),
     isProven: fc.boolean(),
     priority: fc.constantFrom(0, 0, 0, 1),
   });

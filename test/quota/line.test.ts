@@ -40,6 +40,7 @@ const crowd = (slots: Slots) => {
         const request: SlotRequest = {
           client: name,
           app: 'o/a',
+          bearer: 'b',
           isProven: true,
           priority: 0,
           kind: 'download',

@@ -50,7 +50,7 @@ function luaAccount(redis: Redis, prefix: string, { pacing, egress, app }: Rule)
       const args = [
         'one',
         count,
-        1,
+        '1;0',
         0,
         0,
         0,
@@ -62,6 +62,7 @@ function luaAccount(redis: Redis, prefix: string, { pacing, egress, app }: Rule)
         CATCH_UP,
         CAUTION.probeMs,
         CAUTION.firstPauseMs,
+        0.25,
       ];
       const reply = (await redis.eval(RESERVE, keys.length, ...keys.map(key), ...args, ...rates)) as string[];
       const slots = reply.slice(9).flatMap((id, i, all) => (i % 2 === 0 ? [{ id, at: Number(all[i + 1]) }] : []));
@@ -116,7 +117,12 @@ describe('the rule in Lua', () => {
           await clock.advance(waitMs);
           const now = clock.monotonic();
           const scopes = SCOPES[withApp] ?? ['egress'];
-          const { slots: mine, isHeldUp } = await here.reserve({ count, scopes, activeClients: 1, accepted });
+          const { slots: mine, isHeldUp } = await here.reserve({
+            count,
+            scopes,
+            clients: { proven: 1, unproven: 0 },
+            accepted,
+          });
           const { slots: theirs, isHeldUp: isHeldUpThere } = await there.reserve(now, count, scopes, accepted);
           expect(isHeldUpThere).toBe(isHeldUp);
           const byTime = theirs.toSorted((a, b) => a.at - b.at);

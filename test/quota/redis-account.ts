@@ -10,8 +10,10 @@ export const WINDOW_MS = 1035;
 export const thirty: Allowances = (scope) => ({ slots: scope === 'app:small' ? 5 : 30, windowMs: WINDOW_MS });
 export const EGRESS: Scopes = ['egress'];
 
+const one = { proven: 1, unproven: 0 };
+
 /** What an ask says when nothing in particular is meant. */
-export const ask = (count: number, scopes: Scopes = EGRESS) => ({ count, scopes, activeClients: 1, accepted: false });
+export const ask = (count: number, scopes: Scopes = EGRESS) => ({ count, scopes, clients: one, accepted: false });
 
 let accounts = 0;
 /** A prefix that no other test uses. */
@@ -31,7 +33,7 @@ export function replicaOf(
   clock: ShiftClock,
   options: Partial<RedisLedgerOptions> & { keyPrefix: string },
 ): RedisLedger {
-  const defaults = { allowances: thirty, pacing: 'auto', egress: 'e1', replica: 'one' } as const;
+  const defaults = { unprovenShare: 0.2, allowances: thirty, pacing: 'auto', egress: 'e1', replica: 'one' } as const;
   return createRedisLedger({ ...defaults, shiftMs: () => clock.shiftMs, ...options }, redis, clock);
 }
 

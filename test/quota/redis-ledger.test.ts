@@ -29,7 +29,7 @@ const setUp = async () => {
 
 /** The slots as Redis has them, in ms of its clock. */
 const grantsIn = async (redis: RedisConnection, keyPrefix: string, egress = 'e1', scope = 'egress') => {
-  const entries = await redis.zrangebyscore(`${keyPrefix}v1:{${egress}}:slots:${scope}`, '-inf', '+inf', 'WITHSCORES');
+  const entries = await redis.zrangebyscore(`${keyPrefix}v2:{${egress}}:slots:${scope}`, '-inf', '+inf', 'WITHSCORES');
   return entries.filter((_, i) => i % 2 === 1).map(Number);
 };
 
@@ -90,16 +90,27 @@ describe('the account in Redis', () => {
   it('tells each replica its share by the clients that wait there', async () => {
     const { replica } = await setUp();
     const [a, b] = [replica('a'), replica('b')];
-    await a.reserve({ ...ask(1), activeClients: 6 });
-    const { share, members } = await b.reserve({ ...ask(1), activeClients: 2 });
+    await a.reserve({ ...ask(1), clients: { proven: 6, unproven: 0 } });
+    const { share, members } = await b.reserve({ ...ask(1), clients: { proven: 2, unproven: 0 } });
     expect([share, members]).toEqual([0.25, 2]);
-    expect((await a.reserve({ ...ask(1), activeClients: 6 })).share).toBe(0.75);
+    expect((await a.reserve({ ...ask(1), clients: { proven: 6, unproven: 0 } })).share).toBe(0.75);
+  });
+
+  it('gives all unproven clients together no more than their lane, however many they are and wherever they wait', async () => {
+    const { replica } = await setUp();
+    const [a, b, c] = [replica('a'), replica('b'), replica('c')];
+    await a.reserve({ ...ask(1), clients: { proven: 4, unproven: 0 } });
+    await b.reserve({ ...ask(1), clients: { proven: 0, unproven: 30 } });
+    const { share } = await c.reserve({ ...ask(1), clients: { proven: 0, unproven: 10 } });
+    expect(share).toBeCloseTo(0.2 / 4, 6);
+    expect((await a.reserve({ ...ask(1), clients: { proven: 4, unproven: 0 } })).share).toBeCloseTo(0.8, 6);
+    expect((await a.reserve({ ...ask(1), clients: { proven: 0, unproven: 10 } })).share).toBeCloseTo(0.2, 6);
   });
 
   it('counts a replica out when it leaves, and when it is not heard of any more', async () => {
     const { clock, replica } = await setUp();
     const [a, b, c] = [replica('a'), replica('b'), replica('c')];
-    for (const one of [a, b, c]) await one.reserve({ ...ask(0), activeClients: 1 });
+    for (const one of [a, b, c]) await one.reserve({ ...ask(0), clients: { proven: 1, unproven: 0 } });
     expect((await a.reserve(ask(0))).members).toBe(3);
     await c.leave();
     expect(await a.reserve(ask(1))).toMatchObject({ members: 2, share: 0.5 });
@@ -155,10 +166,10 @@ describe('the account in Redis', () => {
     const keys = await redis.keys(`${keyPrefix}*`);
     expect(keys.length).toBeGreaterThanOrEqual(8);
     for (const key of keys) {
-      expect(key.startsWith(`${keyPrefix}v1:{e1}:`)).toBe(true);
+      expect(key.startsWith(`${keyPrefix}v2:{e1}:`)).toBe(true);
       expect(await redis.pttl(key)).toBeGreaterThan(0);
     }
-    expect(await redis.pttl(`${keyPrefix}v1:{e1}:state`)).toBeGreaterThan(3_600_000);
+    expect(await redis.pttl(`${keyPrefix}v2:{e1}:state`)).toBeGreaterThan(3_600_000);
   });
 
   it('does not notice that the script cache was flushed', async () => {

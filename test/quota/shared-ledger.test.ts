@@ -198,7 +198,7 @@ describe('the shared account', () => {
           used.push(...due.map(({ at }) => at));
           held[i] = held[i]?.filter(({ at }) => at > now) ?? [];
           if ((held[i]?.length ?? 0) > 2 || now < (askAgainAt[i] ?? 0)) continue;
-          const grant = await ledger.reserve({ ...ask(2), activeClients: 3 });
+          const grant = await ledger.reserve({ ...ask(2), clients: { proven: 3, unproven: 0 } });
           askAgainAt[i] = grant.askAgainAt ?? 0;
           held[i]?.push(...grant.slots);
         }

@@ -57,6 +57,7 @@ const open = (more: Partial<SlotsOptions> = {}) => {
 const requestOf = (client: string, more: Partial<SlotRequest> = {}): SlotRequest => ({
   client,
   app: 'o/a',
+  bearer: 'b',
   isProven: true,
   priority: 0,
   kind: 'download',
@@ -161,7 +162,12 @@ describe('slots', () => {
   it('refuses one whose wait has become too long after all', async () => {
     const { clock, ledger, slots } = open();
     const outcomes: Outcome[] = [];
-    const taken = await ledger.reserve({ count: 8, scopes: ['egress'], activeClients: 1, accepted: false });
+    const taken = await ledger.reserve({
+      count: 8,
+      scopes: ['egress'],
+      clients: { proven: 1, unproven: 0 },
+      accepted: false,
+    });
     acquire(slots, clock, outcomes, 'served', requestOf('a'));
     await clock.advance(0);
     for (const slot of taken.slots) ledger.refused(slot, ['egress']);

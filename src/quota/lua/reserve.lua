@@ -2,22 +2,23 @@
 -- Promises: in no scope do more than `slots` lie in any `window` (to a hundredth of a ms); every slot is in the future of
 -- Redis's own clock; whatever that clock does, none is granted that others may have had already.
 --
--- KEYS 1 state hash · 2 members zset (id -> expiry ms) · 3 clients hash (id -> clients that wait there)
+-- KEYS 1 state hash · 2 members zset (id -> expiry ms) · 3 clients hash (id -> "proven;unproven" clients that wait there)
 --      then per scope: a zset (slot id -> time ms) and a hash of what each replica believes (id -> "slots;window ms")
--- ARGV 1 replica id · 2 slots wanted (0: a heartbeat) · 3 clients that wait there · 4 time ms after which nothing may be
+-- ARGV 1 replica id · 2 slots wanted (0: a heartbeat) · 3 clients that wait there, "proven;unproven" · 4 time ms after which nothing may be
 --      granted (0: none) · 5 hold ms for an account that is new, or that a replica comes back to · 6 1 if it comes back
 --      7 pacing: auto, smooth or burst · 8 1 if the upstream has accepted an attempt since the last call
 --      9 ms that a replica stays a member · 10 ms that the account is kept unused · 11 ms to add to the clock (tests)
---      12 catch-up factor · 13 ms between probes · 14 first pause ms · then per scope: slots, window ms
--- returns { now, ask again at (0: no need), members, clients of all, mean ms between slots, slots still to be had at once,
+--      12 catch-up factor · 13 ms between probes · 14 first pause ms · 15 what all unproven clients together weigh at most,
+--      per proven one that waits · then per scope: slots, window ms
+-- returns { now, ask again at (0: no need), members, this replica's part of all clients, mean ms between slots, slots still to be had at once,
 --           when the next comes after those, for each scope 1 if another's rate is lower, 1 if a slot of the egress alone
 --           would have come before the last one granted, id, at, id, at, … }
 --      times as text: a Lua number would lose its fraction on the way
 local state, members, clients = KEYS[1], KEYS[2], KEYS[3]
-local id, count, active, deadline = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local id, count, waiting, deadline = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local hold, resumes, pacing, accepted = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8] == '1'
 local memberTtl, keep, shift = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11])
-local catchUp, probe, firstPause = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local catchUp, probe, firstPause, lane = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 local PAST_WINDOWS = 10 -- kept for refused.lua, which ranks a slot among those of its window
 local SCOPE_KEEP = 60000 -- ms; the slots of a scope say nothing once they have passed
 local HAIR = 0.01 -- ms; what rounding may take from a distance: a slot that was given back must fit again
@@ -32,18 +33,28 @@ if deadline > 0 and now > deadline then return { text(now), 'late' } end
 
 -- 1. Who is here, how many clients wait everywhere, and the lowest rate that anybody believes in.
 redis.call('ZADD', members, text(now + memberTtl), id)
-redis.call('HSET', clients, id, active)
+redis.call('HSET', clients, id, waiting)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', text(now))) do
   redis.call('ZREM', members, gone)
   redis.call('HDEL', clients, gone)
 end
-local memberCount, everybody = redis.call('ZCARD', members), 0
-for _, waiting in ipairs(redis.call('HVALS', clients)) do everybody = everybody + tonumber(waiting) end
+local memberCount, proven, unproven = redis.call('ZCARD', members), 0, 0
+for _, theirs in ipairs(redis.call('HVALS', clients)) do
+  local good, new = string.match(theirs, '^(.+);(.+)$')
+  proven, unproven = proven + tonumber(good), unproven + tonumber(new)
+end
+-- However many unproven clients wait at however many replicas, together they weigh no more than their lane.
+local weight, share = 1, 1
+if proven > 0 and unproven > 0 then weight = math.min(1, lane * proven / unproven) end
+if proven + unproven > 0 then
+  local good, new = string.match(waiting, '^(.+);(.+)$')
+  share = (tonumber(good) + tonumber(new) * weight) / (proven + unproven * weight)
+end
 redis.call('PEXPIRE', members, keep)
 redis.call('PEXPIRE', clients, keep)
 local scopes, lowered = {}, ''
 for i = 4, #KEYS, 2 do
-  local slots, window, isLowered = tonumber(ARGV[11 + i]), tonumber(ARGV[12 + i]), '0'
+  local slots, window, isLowered = tonumber(ARGV[12 + i]), tonumber(ARGV[13 + i]), '0'
   local rates = KEYS[i + 1]
   redis.call('HSET', rates, id, slots .. ';' .. window)
   local believed = redis.call('HGETALL', rates)
@@ -209,4 +220,4 @@ end
 if count > 0 then learn('seq', seq) end
 redis.call('HSET', state, unpack(learnt))
 redis.call('PEXPIRE', state, keep)
-return { text(now), again == 0 and '0' or text(again), tostring(memberCount), tostring(everybody), text(pace), tostring(room), text(refill), lowered, heldUp, unpack(granted) }
+return { text(now), again == 0 and '0' or text(again), tostring(memberCount), tostring(share), text(pace), tostring(room), text(refill), lowered, heldUp, unpack(granted) }
