@@ -100,7 +100,7 @@ this machine; clients are addresses of the loopback network that download. Each 
 - *Jain*: 1 when all have the same; over what clients, and replicas by the client, have had accepted from 2 s on.
   *goes on*: the first accepted arrival after the event. *slots lost*: what fewer were accepted while it lasted.
 - The gateway's bounds of waiting are lifted, or they would refuse at once what cannot be served in time; its margin is
-  what an operator would set for the jitter: 20 ms up to 15 ms, 35 ms for 30 ms.
+  what an operator would set for the jitter: 18 ms up to 15 ms, 32 ms for 30 ms.
 - The others are one small proxy (\`bench/quota/rival.ts\`), which waits for its limiter and retries what was refused
   after 0.1 to 2 s: **rate-limiter-flexible** \`RateLimiterQueue\` over \`RateLimiterRedis\`, 30 in 1 s; **bottleneck** over
   Redis, \`minTime\` 34; **nginx** \`limit_req\` 30r/s, one instance through which all three proxies go; **naive retry**

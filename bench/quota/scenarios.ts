@@ -56,7 +56,7 @@ const BASE: Omit<Scenario, 'name' | 'about'> = {
   replicas: 3,
   seconds: 12,
   jitterMs: 15,
-  marginMs: 20,
+  marginMs: 18,
   algorithm: 'sliding-log',
   clients: SATURATED,
   habits: {},
@@ -114,9 +114,9 @@ const jitters: Scenario[] = [
   {
     ...BASE,
     name: 'jitter-30',
-    about: 'Saturated, against a sliding log; jitter 30 ms, for which the margin is 35 ms.',
+    about: 'Saturated, against a sliding log; jitter 30 ms, for which the margin is 32 ms.',
     jitterMs: 30,
-    marginMs: 35,
+    marginMs: 32,
     goals: [atLeast(28.8), noneRefusedLater],
   },
 ];
