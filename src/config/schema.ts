@@ -4,7 +4,8 @@ import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
 import { destinationsSchema, tokensSchema } from '../policy/config.ts';
 import { port } from '../quantity.ts';
-import { clientLimitSchema, egressSchema, quotaSchema, redisSchema } from '../quota/config.ts';
+import { clientLimitSchema, egressSchema, quotaSchema } from '../quota/config.ts';
+import { redisSchema } from '../redis/config.ts';
 import {
   adminSchema,
   limitsSchema,
