@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { accessSchema } from '../access/config.ts';
+import { accessSchema, secretsSchema } from '../access/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
 import { destinationsSchema, tokensSchema } from '../policy/config.ts';
@@ -36,6 +36,7 @@ export const configSchema = z.strictObject({
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),
+  secrets: secretsSchema.prefault({}),
   emulator: z
     .strictObject({
       port: port()
