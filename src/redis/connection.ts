@@ -152,3 +152,18 @@ const sentinelOptions = (sentinels: RedisUrl['nodes'], master: string | undefine
   failoverDetector: true,
   ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
 });
+
+/** The options of a connection that only hears: it ends when it is lost, and never times out while nothing is said. */
+export function subscriberOptions({ form, nodes, master, options }: RedisUrl, attempt: number) {
+  const { connectTimeout, enableOfflineQueue } = OPTIONS;
+  const once = {
+    ...options,
+    connectTimeout,
+    enableOfflineQueue,
+    commandTimeout: connectTimeout,
+    retryStrategy: () => null,
+    autoResubscribe: false,
+  };
+  if (form !== 'sentinel') return { ...once, ...nodes[attempt % nodes.length] };
+  return { ...once, ...sentinelOptions(nodes, master, options), sentinelRetryStrategy: () => null };
+}
