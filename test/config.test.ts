@@ -369,5 +369,10 @@ test('every key has a variable, a description and a place in the list', () => {
   });
   expect(keys.filter(({ description }) => description.length < 10)).toEqual([]);
   expect(new Set(keys.map(({ env }) => env)).size).toBe(keys.length);
-  expect(keys.filter(({ secret }) => secret).map(({ path }) => path)).toEqual(['redis.url']);
+  expect(keys.filter(({ secret }) => secret).map(({ path }) => path)).toEqual([
+    'redis.url',
+    'access.verify.agora',
+    'access.verify.easemob',
+    'secrets.digestKey',
+  ]);
 });

@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { accessSchema } from '../access/config.ts';
+import { accessSchema, secretsSchema } from '../access/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
 import { destinationsSchema, tokensSchema } from '../policy/config.ts';
 import { port } from '../quantity.ts';
-import { clientLimitSchema, egressSchema, quotaSchema, redisSchema } from '../quota/config.ts';
+import { clientLimitSchema, egressSchema, quotaSchema } from '../quota/config.ts';
+import { redisSchema } from '../redis/config.ts';
 import {
   adminSchema,
   limitsSchema,
@@ -35,6 +36,7 @@ export const configSchema = z.strictObject({
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),
+  secrets: secretsSchema.prefault({}),
   emulator: z
     .strictObject({
       port: port()

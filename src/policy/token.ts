@@ -7,8 +7,16 @@
  */
 import { allow, type Decision, deny, type Denial } from './decision.ts';
 
+/** Whom a token speaks for, as far as its own text says. Only the upstream can tell whether that is true. */
+export type TokenKind = 'user' | 'app' | 'admin' | 'unknown';
+
 /** A bearer token; `expiresAt` (ms since the epoch) only where its layout is known and it ends at all. */
-export type Token = { value: string; layout: 'short' | 'long' | 'unknown'; expiresAt: number | undefined };
+export type Token = {
+  value: string;
+  layout: 'short' | 'long' | 'unknown';
+  kind: TokenKind;
+  expiresAt: number | undefined;
+};
 
 // RFC 6750 section 2.1, `b64token`; Agora's tokens use all of it.
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
@@ -31,24 +39,27 @@ export function checkToken({ expiresAt }: Token, now: number): Decision {
   return deny('TOKEN_EXPIRED', `the token expired ${Math.round((now - expiresAt) / 1000)} s ago`);
 }
 
+/** By the type byte of the long layout. */
+const KINDS: readonly (TokenKind | undefined)[] = [undefined, 'admin', 'app', 'user'];
+
 /**
  * The two layouts behind the prefix `YWMt` (base64 of "ac-", an access token), both base64url without padding:
  *   short, 44 bytes: uuid 16 · expiry int64 BE ms · SHA-1 20   (Usergrid source)
- *   long,  94 bytes: id 16 · application 16 · principal 16 · type · version 3 · issued int64 BE ms · ttl uint32 BE s
- *                    (0: no end) · signature 32   (read from published samples)
+ *   long,  94 bytes: id 16 · application 16 · principal 16 · type (1 admin, 2 application, 3 user) · version 3
+ *                    · issued int64 BE ms · ttl uint32 BE s (0: no end) · signature 32   (read from published samples)
  */
-function readLayout(value: string): Pick<Token, 'layout' | 'expiresAt'> {
-  const unknown = { layout: 'unknown', expiresAt: undefined } as const;
+function readLayout(value: string): Omit<Token, 'value'> {
+  const unknown = { layout: 'unknown', kind: 'unknown', expiresAt: undefined } as const;
   if (!value.startsWith('YWMt') || !/^[A-Za-z0-9_-]+$/.test(value)) return unknown;
   const bytes = Buffer.from(value.slice(4), 'base64url');
   if (value.length === 63 && bytes.length === 44) {
-    return { layout: 'short', expiresAt: Number(bytes.readBigInt64BE(16)) };
+    return { layout: 'short', kind: 'unknown', expiresAt: Number(bytes.readBigInt64BE(16)) };
   }
-  const type = bytes[48] ?? 0;
-  if (value.length === 130 && bytes.length === 94 && type >= 1 && type <= 3 && bytes[49] === 3) {
+  const kind = KINDS[bytes[48] ?? 0];
+  if (value.length === 130 && bytes.length === 94 && kind !== undefined && bytes[49] === 3) {
     const ttlSeconds = bytes.readUInt32BE(58);
     const issuedAt = Number(bytes.readBigInt64BE(50));
-    return { layout: 'long', expiresAt: ttlSeconds === 0 ? undefined : issuedAt + ttlSeconds * 1000 };
+    return { layout: 'long', kind, expiresAt: ttlSeconds === 0 ? undefined : issuedAt + ttlSeconds * 1000 };
   }
   return unknown;
 }

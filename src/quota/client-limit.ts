@@ -10,9 +10,10 @@
  */
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import { type Clock, systemClock } from '../clock.ts';
-import type { ClientLimitConfig, RedisConfig } from './config.ts';
+import type { RedisConfig } from '../redis/config.ts';
+import { connectRedis, type RedisConnection } from '../redis/connection.ts';
+import type { ClientLimitConfig } from './config.ts';
 import { type ClientVerdict, createLocalCount, type LocalCount, readCount, verdictOf } from './local-count.ts';
-import { connectRedis, type RedisConnection } from './redis-connection.ts';
 
 /** The limit of each client. */
 export type ClientLimit = Disposable & {

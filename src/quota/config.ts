@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
-import { parseRedisUrl } from './redis-connection.ts';
 
 const MB = 1024 ** 2;
 const CLIENTS_BY = ['address', 'token', 'app'] as const;
@@ -88,30 +87,7 @@ export const clientLimitSchema = z.strictObject({
     .describe('How many requests a second of one address each replica serves from its cache, which are not counted.'),
 });
 
-const redisError =
-  'must be a URL like redis://host:6379, rediss://user:password@host:6379/0, ' +
-  'redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379';
-
-/** Where several replicas share one quota. */
-export const redisSchema = z.strictObject({
-  url: z
-    .string({ error: redisError })
-    .refine((text) => parseRedisUrl(text) !== undefined, { error: redisError })
-    .optional()
-    .describe('The Redis in which all replicas behind one egress address share the quota.')
-    .meta({ secret: true }),
-  keyPrefix: z
-    .string({ error: 'must be a text' })
-    .max(200, { error: 'must be no longer than 200 characters' })
-    // Braces would name another hash tag than ours, and a Cluster would spread the keys of one quota.
-    .regex(/^[^{}\s]*$/, { error: 'must have no braces and no spaces' })
-    .default('chatfiles:')
-    .describe('What the names of all keys in Redis begin with.'),
-});
-
 /** The upstream's allowance and the line in front of it. */
 export type QuotaConfig = z.output<typeof quotaSchema>;
 /** The allowance of one client. */
 export type ClientLimitConfig = z.output<typeof clientLimitSchema>;
-/** The Redis that replicas share, if any. */
-export type RedisConfig = z.output<typeof redisSchema>;

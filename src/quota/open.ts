@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import type { QuotaConfig, RedisConfig } from './config.ts';
+import type { RedisConfig } from '../redis/config.ts';
+import { connectRedis, type RedisConnection, whyAway } from '../redis/connection.ts';
+import type { QuotaConfig } from './config.ts';
 import type { Ledger } from './ledger.ts';
 import { createLocalLedger } from './local-ledger.ts';
-import { connectRedis, type RedisConnection } from './redis-connection.ts';
 import { createRedisLedger } from './redis-ledger.ts';
 import { allowancesBy, EGRESS, readWeights, scopesBy } from './scopes.ts';
 import { createSharedLedger } from './shared-ledger.ts';
@@ -43,11 +44,11 @@ async function openShared(
   const allowances = allowancesBy(quota);
   // Lost before anything was opened is not lost, but not there yet.
   let onDown = (_reason: Error): void => {};
-  const redis = connectRedis(url, (reason) => onDown(reason ?? new Error('the connection was closed')));
+  const redis = connectRedis(url, (reason) => onDown(reason));
   await firstContact(redis, FIRST_CONTACT_MS, clock);
   if (redis.status !== 'ready') {
     const text = 'Redis was not reached: until it is, this replica reckons with quota.replicas and counts for itself';
-    notice('warn', text, { replicas: quota.replicas });
+    notice('warn', text, { replicas: quota.replicas, reason: whyAway(redis, 'not yet connected') });
   }
   const account = createRedisLedger(
     {
@@ -70,7 +71,7 @@ async function openShared(
       replicas: quota.replicas,
       onAway: (reason) =>
         notice('warn', 'Redis is away: this replica goes on with its own share of the quota', {
-          reason: reason.message,
+          reason: whyAway(redis, reason),
         }),
       onBack: (awayMs) => notice('info', 'Redis is back: the quota is shared again', { awayMs: Math.round(awayMs) }),
     },

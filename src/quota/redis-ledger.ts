@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
+import { COMMAND_TIMEOUT_MS, type RedisConnection } from '../redis/connection.ts';
 import { CAUTION } from './caution.ts';
 import {
   AHEAD,
@@ -18,7 +19,6 @@ import {
   type Scopes,
   type Slot,
 } from './ledger.ts';
-import { COMMAND_TIMEOUT_MS, type RedisConnection } from './redis-connection.ts';
 
 /** Which account, who asks, and by which rule. */
 export type RedisLedgerOptions = {

@@ -10,9 +10,11 @@ const short = (expiresAt: number) => {
   return `YWMt${bytes.toString('base64url')}`;
 };
 
-const long = ({ issuedAt, ttlSeconds, version = 3 }: { issuedAt: number; ttlSeconds: number; version?: number }) => {
+type Long = { issuedAt: number; ttlSeconds: number; version?: number; type?: number };
+
+const long = ({ issuedAt, ttlSeconds, version = 3, type = 3 }: Long) => {
   const bytes = Buffer.alloc(94, 7);
-  bytes[48] = 3;
+  bytes[48] = type;
   bytes[49] = version;
   bytes.writeBigInt64BE(BigInt(issuedAt), 50);
   bytes.writeUInt32BE(ttlSeconds, 58);
@@ -81,4 +83,24 @@ describe('the expiry of a token', () => {
     expect(checkToken(token, 4999)).toEqual({ allowed: true });
     expect(checkToken(token, 5000)).toMatchObject({ code: 'TOKEN_EXPIRED' });
   });
+});
+
+describe('whom a token speaks for', () => {
+  it.each([
+    ['an admin', 1, 'admin'],
+    ['an app', 2, 'app'],
+    ['a user', 3, 'user'],
+    ['nobody known', 0, 'unknown'],
+    ['nobody known', 4, 'unknown'],
+    ['nobody known', 255, 'unknown'],
+  ])('is %s by type %d of the long layout', (_case, type, kind) => {
+    expect(read(`Bearer ${long({ issuedAt: 5, ttlSeconds: 0, type })}`).kind).toBe(kind);
+  });
+
+  it.each([PAGE_TOKEN, '007eJxTYBBb', `ZHQt${'x'.repeat(59)}`, long({ issuedAt: 5, ttlSeconds: 1, version: 4 })])(
+    'is not told by %s',
+    (token) => {
+      expect(read(`Bearer ${token}`).kind).toBe('unknown');
+    },
+  );
 });

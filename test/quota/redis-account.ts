@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
 import type { Allowances, Scopes } from '../../src/quota/ledger.ts';
-import { connectRedis, type RedisConnection } from '../../src/quota/redis-connection.ts';
+import { connectRedis, type RedisConnection } from '../../src/redis/connection.ts';
 import { createRedisLedger, type RedisLedger, type RedisLedgerOptions } from '../../src/quota/redis-ledger.ts';
 import type { ShiftClock } from '../kit/shift-clock.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Allowances, Slot } from '../../src/quota/ledger.ts';
-import type { RedisConnection } from '../../src/quota/redis-connection.ts';
-import { COMMAND_TIMEOUT_MS } from '../../src/quota/redis-connection.ts';
+import type { RedisConnection } from '../../src/redis/connection.ts';
+import { COMMAND_TIMEOUT_MS } from '../../src/redis/connection.ts';
 import { startRedis, type TestRedis } from '../kit/redis.ts';
 import { createShiftClock } from '../kit/shift-clock.ts';
 import { ask, connected, EGRESS, freshPrefix, mostIn, replicaOf, WINDOW_MS } from './redis-account.ts';

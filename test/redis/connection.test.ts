@@ -3,71 +3,13 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { connectRedis, parseRedisUrl, type RedisConnection } from '../../src/quota/redis-connection.ts';
+import { connectRedis, type RedisConnection, whyAway } from '../../src/redis/connection.ts';
 import { freePort, startRedis, startSentinel } from '../kit/redis.ts';
 import { createShiftClock } from '../kit/shift-clock.ts';
-import { ask, connected, EGRESS, freshPrefix, replicaOf } from './redis-account.ts';
-
-const node = (host: string, port = 6379) => ({ host, port });
-const standalone = { form: 'standalone', master: undefined, options: {} };
-const sentinel = { form: 'sentinel', master: 'main', options: {} };
-
-describe('a Redis URL', () => {
-  it.each([
-    ['redis://localhost', { ...standalone, nodes: [node('localhost')] }],
-    ['redis://10.0.0.1:7000', { ...standalone, nodes: [node('10.0.0.1', 7000)] }],
-    ['redis://[::1]:7000', { ...standalone, nodes: [node('::1', 7000)] }],
-    ['redis://host/', { ...standalone, nodes: [node('host')] }],
-    ['redis://host/3', { ...standalone, nodes: [node('host')], options: { db: 3 } }],
-    ['redis://:secret@host', { ...standalone, nodes: [node('host')], options: { password: 'secret' } }],
-    [
-      'redis://me:se:cret@host',
-      { ...standalone, nodes: [node('host')], options: { username: 'me', password: 'se:cret' } },
-    ],
-    [
-      'redis://me:p%40%2F%3A@host',
-      { ...standalone, nodes: [node('host')], options: { username: 'me', password: 'p@/:' } },
-    ],
-    ['rediss://host:1', { ...standalone, nodes: [node('host', 1)], options: { tls: {} } }],
-    ['redis+sentinel://a,b:1/main', { ...sentinel, nodes: [node('a', 26_379), node('b', 1)] }],
-    ['redis+sentinel://:pw@a/main/2', { ...sentinel, nodes: [node('a', 26_379)], options: { password: 'pw', db: 2 } }],
-    ['rediss+sentinel://a/main', { ...sentinel, nodes: [node('a', 26_379)], options: { tls: {} } }],
-    [
-      'redis+cluster://a:1,b:2,c',
-      { form: 'cluster', master: undefined, options: {}, nodes: [node('a', 1), node('b', 2), node('c')] },
-    ],
-  ])('%s is read', (url, parts) => {
-    expect(parseRedisUrl(url)).toEqual(parts);
-  });
-
-  it.each([
-    '',
-    'host:6379',
-    'http://host',
-    'redis:host',
-    'redis://',
-    'redis://a,b',
-    'redis://host:port',
-    'redis://host:70000',
-    'redis://host/db',
-    'redis://host/1/2',
-    'redis://host/12345',
-    'redis://host?tls=1',
-    'redis://host#x',
-    'redis://me:100%@host',
-    'redis+sentinel://a',
-    'redis+sentinel://a/main/x',
-    'redis+cluster://a,b/1',
-    'redis+cluster://a,,b',
-    'redis+other://a',
-    ' redis://host',
-  ])('%j is none', (url) => {
-    expect(parseRedisUrl(url)).toBeUndefined();
-  });
-});
+import { ask, connected, EGRESS, freshPrefix, replicaOf } from '../quota/redis-account.ts';
 
 const opened = (url: string): RedisConnection => {
-  const redis = connectRedis(url, () => {});
+  const redis = connectRedis(url);
   onTestFinished(() => redis.disconnect());
   return redis;
 };
@@ -154,5 +96,53 @@ describe('a connection to Redis', () => {
     await replica.giveBack(slots, [...EGRESS, 'app:x']);
     await replica.leave();
     expect(slots).toHaveLength(3);
+  });
+});
+
+describe('why Redis is away', () => {
+  /** The reason that is told once it is known. */
+  const reasonOf = async (url: string, expected: RegExp) => {
+    const redis = opened(url);
+    for (let i = 0; i < 150 && !expected.test(whyAway(redis, new Error('none'))); i += 1) await sleep(20);
+    return whyAway(redis, await redis.get('x').catch((error: unknown) => error));
+  };
+
+  it.each([
+    ['a standalone server', (port: number) => `redis://me:geheim@127.0.0.1:${port}`],
+    ['a Cluster', (port: number) => `redis+cluster://:geheim@127.0.0.1:${port}`],
+    ['Sentinels', (port: number) => `redis+sentinel://:geheim@127.0.0.1:${port}/main`],
+  ])('names the port that refuses, for %s', async (_case, urlOf) => {
+    const port = await freePort();
+    const reason = await reasonOf(urlOf(port), /ECONNREFUSED/);
+    expect(reason).toContain(`127.0.0.1:${port}`);
+    expect(reason).toContain('ECONNREFUSED');
+    expect(reason).not.toContain('geheim');
+  });
+
+  it.each([
+    'redis://nowhere.invalid:7000',
+    'redis+cluster://nowhere.invalid:7000',
+    'redis+sentinel://nowhere.invalid:7000/main',
+  ])('names the host that does not exist, for %s', async (url) => {
+    expect(await reasonOf(url, /ENOTFOUND|EAI_AGAIN/)).toMatch(/(?:ENOTFOUND|EAI_AGAIN).*nowhere\.invalid:7000/);
+  });
+
+  it.each(['redis://', 'redis+cluster://'])('tells that a password is wrong, without it (%s)', async (scheme) => {
+    const server = await startRedis();
+    onTestFinished(() => server[Symbol.asyncDispose]());
+    const admin = await connected(server.url);
+    await admin.config('SET', 'requirepass', 'another');
+    const reason = await reasonOf(`${scheme}:geheim@127.0.0.1:${server.port}`, /WRONGPASS/);
+    expect(reason).toMatch(new RegExp(`WRONGPASS.*127.0.0.1:${server.port}`));
+    expect(reason).not.toMatch(/geheim|another/);
+  });
+
+  it('names the server whose answer did not come in time', async () => {
+    const server = await startRedis();
+    onTestFinished(() => server[Symbol.asyncDispose]());
+    const redis = await connected(server.url);
+    server.signal('SIGSTOP');
+    const error = await redis.get('x').catch((error: unknown) => error);
+    expect(whyAway(redis, error)).toBe(`no answer of 127.0.0.1:${server.port} in time`);
   });
 });

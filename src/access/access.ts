@@ -1,0 +1,144 @@
+/**
+ * The room's front: what the upstream's answers have taught about who may see what.
+ *
+ * A request is `identify`ed once; `lookUp` then finds out what is known of its token, and `maySee` applies the rule of
+ * may-see.ts. What the upstream answers is taught by one of the `learn…` functions. All `sentAt` are times of the clock
+ * that never goes back, at which the attempt that got the answer was sent, or earlier; never later.
+ */
+import type { Clock } from '../clock.ts';
+import type { RedisConfig } from '../redis/config.ts';
+import type { Bearer, TokenKind } from './bearer.ts';
+import type { AccessConfig } from './config.ts';
+import { createDigests } from './digest.ts';
+import { createFirstSights } from './first-sights.ts';
+import { createGrants } from './grants.ts';
+import { isFileGone, isFileRefused, judgeRefusal, type Refusal, type RefusalKind } from './judge-refusal.ts';
+import { maySee, type Sight } from './may-see.ts';
+import { createVerifier } from './offline/verify.ts';
+import { createProofs } from './proofs.ts';
+import { createSharedFacts, type SharedFactsOptions } from './shared-facts.ts';
+import { createTokenBook, type TokenRefusal } from './token-book.ts';
+
+/** A file that was asked for with a secret, or without one. */
+export type Asked = { file: string; secret: string | undefined };
+
+/** Who may see what, as far as the upstream has told. */
+export type Access = AsyncDisposable & {
+  /** A token as the request brings it, for an app (`org/app`). */
+  identify(app: string, token: { value: string; kind: TokenKind; expiresAt: number | undefined }): Bearer;
+  /** Finds out what is known of a token here and at other replicas; undefined when there is nothing to wait for. */
+  lookUp(bearer: Bearer): Promise<void> | undefined;
+  /** Whether a stored file may be shown. */
+  maySee(bearer: Bearer, asked: Asked, isUpstreamDown?: boolean): Sight;
+  /** What the upstream has lately refused this token for; the answer may be repeated without asking. */
+  refusalOf(bearer: Bearer): TokenRefusal | undefined;
+  /** Whether the upstream has lately accepted the token for anything: for taking turns, never for showing files. */
+  isProven(app: string, token: string): boolean;
+  /** The upstream answered with the whole file, well typed (200, 206, or 304 to our own validator). */
+  learnAnswer(bearer: Bearer, file: string, secretSent: string | undefined, sentAt: number): void;
+  /** The upstream accepted the token for something else. */
+  learnAccepted(bearer: Bearer, sentAt: number): void;
+  /** The upstream refused. `asked`: what was sent, where it was a file; tells what the refusal was about. */
+  learnRefusal(bearer: Bearer, refusal: Refusal, sentAt: number, asked?: Asked): RefusalKind;
+  /** A file went up through us; `secret` is the one in the upstream's answer, if there is one. */
+  learnUpload(app: string, file: string, secret: string | undefined, sentAt: number): void;
+  /** There is no such file any more. */
+  forgetFile(app: string, file: string): void;
+  stats(): AccessStats;
+};
+
+/** What is remembered, and whether it is shared: not, with others at the moment, or not while Redis is away. */
+export type AccessStats = { tokens: number; files: number; shown: number; shared: 'off' | 'connected' | 'away' };
+
+/** Tells the operator something about the start. */
+export type AccessNotice = (level: 'info' | 'warn', message: string) => void;
+
+/** What the room needs besides its config. */
+export type AccessDeps = {
+  /** `digestKey` as configured, and `realm`: what the tokens belong to, which is the upstream. */
+  secrets: { digestKey: string | undefined; realm: string };
+  /** `shiftMs` is for tests that cannot wait. */
+  redis?: (RedisConfig & Pick<SharedFactsOptions, 'shiftMs'>) | undefined;
+  /** How long a stored file may be shown, by the cache's own rule: proofs are kept for as long. */
+  lifetimeMs: number;
+  notice?: AccessNotice;
+  clock: Clock;
+};
+
+/** Opens the room; Redis is connected in the background, if tokens can be shared through it. */
+export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
+  const { secrets, redis, lifetimeMs, notice = () => {}, clock } = deps;
+  const windows = { grantMs: config.grantSeconds * 1000, graceMs: config.graceSeconds * 1000 };
+  // One Redis may serve gateways before different upstreams, whose tokens have nothing to do with each other.
+  const digests = createDigests(secrets.digestKey && JSON.stringify([secrets.digestKey, secrets.realm]));
+  const book = createTokenBook();
+  const proofs = createProofs({ lifetimeMs }, digests, clock);
+  const verify = createVerifier(config.verify);
+  const isShared = redis?.url !== undefined && secrets.digestKey !== undefined && windows.grantMs > 0;
+  if (redis?.url !== undefined && secrets.digestKey === undefined && windows.grantMs > 0) notice('warn', UNSHARED);
+
+  const shared =
+    isShared && redis?.url !== undefined
+      ? createSharedFacts(
+          {
+            url: redis.url,
+            keyPrefix: redis.keyPrefix,
+            keepMs: windows.grantMs + windows.graceMs,
+            onRefusal: (key, refusal, refusedAt) => grants.hear(key, refusal, refusedAt),
+            ...(redis.shiftMs ? { shiftMs: redis.shiftMs } : {}),
+          },
+          clock,
+        )
+      : undefined;
+  const offline = verify && { verify, digests, sights: createFirstSights(clock) };
+  const grants = createGrants({ windows, refusalMs: config.refusalSeconds * 1000 }, { book, shared, offline, clock });
+  /** Nothing was sent in the future, whoever says so. */
+  const past = (sentAt: number) => Math.min(sentAt, clock.monotonic());
+
+  return {
+    identify: (app, { value, kind, expiresAt }) => ({
+      app,
+      token: value,
+      key: digests.ofToken(app, value),
+      kind,
+      endsAt: expiresAt ?? Infinity,
+    }),
+    lookUp: (bearer) => grants.lookUp(bearer),
+    maySee(bearer, { file, secret }, isUpstreamDown = false) {
+      const moment = { monotonic: clock.monotonic(), now: clock.now(), isUpstreamDown };
+      const facts = proofs.factsOf({ app: bearer.app, file }, bearer.key, secret);
+      return maySee(grants.factsOf(bearer), facts, windows, moment);
+    },
+    refusalOf: (bearer) => grants.refusalOf(bearer),
+    isProven: (app, token) => grants.isProven(digests.ofToken(app, token)),
+    learnAnswer(bearer, file, secretSent, sentAt) {
+      const served = { app: bearer.app, file, tokenKey: bearer.key, kind: grants.kindOf(bearer), secretSent };
+      grants.accept(bearer, past(sentAt));
+      proofs.learn({ ...served, sentAt: past(sentAt) });
+    },
+    learnAccepted: (bearer, sentAt) => grants.prove(bearer, past(sentAt)),
+    learnRefusal(bearer, refusal, sentAt, asked) {
+      const about = judgeRefusal(refusal);
+      if (about !== 'other') grants.withdraw(bearer, about, past(sentAt));
+      if (asked && isFileGone(refusal)) proofs.forget({ app: bearer.app, file: asked.file });
+      if (asked && isFileRefused(refusal)) {
+        proofs.refuse({ app: bearer.app, file: asked.file }, asked.secret, past(sentAt));
+      }
+      return about;
+    },
+    learnUpload: (app, file, secret, sentAt) => proofs.learnUpload({ app, file }, secret, past(sentAt)),
+    forgetFile: (app, file) => proofs.forget({ app, file }),
+    stats: () => ({
+      tokens: book.size,
+      ...proofs.sizes,
+      shared: !shared ? 'off' : shared.isConnected ? 'connected' : 'away',
+    }),
+    async [Symbol.asyncDispose]() {
+      await shared?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const UNSHARED =
+  'secrets.digestKey is not set: each replica asks Easemob itself about every token, ' +
+  'and a token that is refused at one is believed at the others until access.grantSeconds have passed';

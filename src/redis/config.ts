@@ -1,0 +1,25 @@
+import { z } from 'zod';
+import { readRedisUrl } from './url.ts';
+
+/** What all replicas share. */
+export const redisSchema = z.strictObject({
+  url: z
+    .string({ error: 'must be a URL like redis://host:6379' })
+    .superRefine((text, context) => {
+      const read = readRedisUrl(text);
+      if ('problem' in read) context.addIssue(read.problem);
+    })
+    .optional()
+    .describe('The Redis in which all replicas behind one egress address share the quota.')
+    .meta({ secret: true }),
+  keyPrefix: z
+    .string({ error: 'must be a text' })
+    .max(200, { error: 'must be no longer than 200 characters' })
+    // Braces would name another hash tag than ours, and a Cluster would spread the keys of one quota.
+    .regex(/^[^{}\s]*$/, { error: 'must have no braces and no spaces' })
+    .default('chatfiles:')
+    .describe('What the names of all keys in Redis begin with.'),
+});
+
+/** The Redis that replicas share, if any. */
+export type RedisConfig = z.output<typeof redisSchema>;
