@@ -53,6 +53,21 @@ export const KINDS = {
   FILE_EMPTY: kind(400, 'downstream', 'illegal_argument', ARGUMENT, 'The file is empty.'),
 
   TOKEN_MISSING: kind(401, 'downstream', 'unauthorized', SECURITY, 'Unable to authenticate (OAuth)'),
+  TOKEN_REFUSED: kind(401, 'upstream', 'unauthorized', SECURITY, 'Unable to authenticate (OAuth)'),
+  SERVICE_FORBIDDEN: kind(
+    403,
+    'upstream',
+    'forbidden_service_operation',
+    'ForbiddenServiceOperationException',
+    'Service operation not allowed',
+  ),
+  RANGE_UNSATISFIABLE: kind(
+    416,
+    'downstream',
+    'illegal_argument',
+    ARGUMENT,
+    'The range lies behind the end of the file.',
+  ),
   TOKEN_MALFORMED: kind(
     401,
     'downstream',

@@ -3,17 +3,22 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from './clock.ts';
-import { createProvenTokens } from './access/proven.ts';
+import { createAccess } from './access/access.ts';
+import { createCache } from './cache/cache.ts';
+import { createPurges } from './cache/purges.ts';
+import { createFlights } from './cache/single-flight.ts';
 import type { Config } from './config.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
 import { maxBodyBytes } from './policy/size.ts';
-import { createClientLimit } from './quota/client-limit.ts';
+import { createClientLimit, createLocalAllowance } from './quota/client-limit.ts';
 import { openQuota, type QuotaNotice } from './quota/open.ts';
 import { createAdmin } from './server/admin.ts';
 import { createApp, SECURITY_HEADERS } from './server/app.ts';
-import { createClientKey, createForwardedWatch } from './server/client.ts';
+import { createClientKey, createForwardedWatch, networkOf } from './server/client.ts';
 import { createEdge } from './server/edge.ts';
 import { refuseOnSocket } from './server/refuse.ts';
+import type { Fetched } from './server/fetch-kept.ts';
+import type { Leader } from './server/kept.ts';
 import type { Summary } from './server/summarize.ts';
 import { createUpstreamProxy } from './upstream/proxy.ts';
 import { withQuota } from './upstream/quota.ts';
@@ -33,6 +38,9 @@ export type Gateway = AsyncDisposable & {
   drain(withinMs?: number): Promise<void>;
 };
 
+/** How old a fetch may be, in ms, and still be waited for by others: one that hangs must not take them along. */
+const JOINABLE_MS = 5000;
+
 /** How long a drain waits for requests under way, in ms. */
 const DRAIN_MS = 25_000;
 
@@ -47,18 +55,33 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   await using opening = new AsyncDisposableStack();
   const spool = opening.use(await createSpool(config.spool));
   const slots = opening.use(await openQuota({ quota, redis: config.redis, egress: config.egress.id, notice }, clock));
-  const proven = createProvenTokens(config.access);
+  const lifetimeMs = config.cache.lifetimeSeconds * 1000;
+  const access = opening.use(
+    createAccess(config.access, {
+      secrets: { digestKey: config.secrets.digestKey, realm: url },
+      redis: config.redis,
+      lifetimeMs,
+      notice,
+      clock,
+    }),
+  );
+  const cache = opening.use(createCache(config.cache, { clock, notice }));
   const count = opening.use(
     createClientLimit(config.clientLimit, { redis: config.redis, replicas: () => slots.replicas, clock }),
   );
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
   const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
+  const flights = opening.use(createFlights<Fetched, Leader>({ maxAgeMs: JOINABLE_MS }, clock));
 
   const app = createApp({
     clock,
     record,
     send,
-    proven,
+    access,
+    cache,
+    isCaching: config.cache.enabled,
+    keep: config.cache,
+    flights,
     prove: (bearer) => slots.prove(bearer),
     line: {
       maxWaitMs: {
@@ -67,13 +90,15 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
         thumbnail: quota.thumbnailMaxWaitMs ?? quota.maxWaitMs,
       },
       thumbnailsFirst: quota.thumbnailsFirst,
-      clientKey: createClientKey(quota.fairBy, proven.isProven),
+      clientKey: createClientKey(quota.fairBy, (app, token) => access.isProven(app, token)),
     },
     limit: {
       count,
       seconds: config.clientLimit.seconds,
       status: config.clientLimit.status,
-      keyOf: createClientKey(config.clientLimit.by, proven.isProven),
+      keyOf: createClientKey(config.clientLimit.by, (app, token) => access.isProven(app, token)),
+      local: createLocalAllowance(config.clientLimit.localPerSecond, clock),
+      addressOf: networkOf,
       watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
     },
     tell: config.tell,
@@ -97,7 +122,18 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     await closeServer(edge, withinMs, clock);
   };
   opening.defer(() => drain(0));
-  const admin = createServer(createAdmin({ isReady: () => !isDraining }));
+  const purges = opening.use(createPurges(cache, config.redis, clock));
+  const admin = createServer(
+    createAdmin({
+      isReady: () => !isDraining,
+      token: config.admin.token,
+      hosts: ['localhost', '127.0.0.1', '[::1]', config.admin.host, ...config.admin.hosts].map((host) =>
+        host.toLowerCase(),
+      ),
+      stats: () => ({ cache: cache.stats(), access: access.stats() }),
+      purge: (selector) => purges.purge(selector),
+    }),
+  );
   opening.defer(() => closeServer(admin, 0, clock));
 
   const origin = await listen(edge, config.listen, 'listen');

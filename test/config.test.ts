@@ -186,7 +186,7 @@ describe('mistakes', () => {
       'gateway.yaml:10:1  destinations: has no value; write one behind it, or take the line out',
       'gateway.yaml:11:1  limits.fileBytes: levels are not joined by a point in this file; ' +
         'write "limits:" and below it, indented, "fileBytes:"',
-      'gateway.yaml:12:8  admin: is a section; its keys (admin.host, admin.port) stand below it, indented',
+      'gateway.yaml:12:8  admin: is a section; its keys (admin.host, admin.port, admin.token, admin.hosts) stand below it, indented',
       'CHATFILES_LISTEN__PORT  listen.port: must be a whole number from 0 to 65535, got "abc"',
       'CHATFILES_LOG  unknown variable; config/default.yaml shows all there are',
       'CHATFILES_QUOTA_PER_SECOND  unknown variable, did you mean CHATFILES_QUOTA__PER_SECOND?',
@@ -343,9 +343,7 @@ describe('secrets', () => {
 
 describe('warnings', () => {
   test.each([
-    ['cache.disk.dir=/var/cache', 'nothing is cached'],
     ['publicUrl=https://files.example.com', 'handed on as they are'],
-    ['clientLimit.localPerSecond=1', 'nothing is answered from a cache'],
     ['spool.diskBytes=1MB', 'answered with 503'],
   ])('%s is accepted, and what follows from it is told', async (flag, follows) => {
     const { warnings } = await loadConfig({ env: URL_ENV, set: [flag] });
@@ -370,6 +368,7 @@ test('every key has a variable, a description and a place in the list', () => {
   expect(keys.filter(({ description }) => description.length < 10)).toEqual([]);
   expect(new Set(keys.map(({ env }) => env)).size).toBe(keys.length);
   expect(keys.filter(({ secret }) => secret).map(({ path }) => path)).toEqual([
+    'admin.token',
     'redis.url',
     'access.verify.agora',
     'access.verify.easemob',

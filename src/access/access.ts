@@ -13,7 +13,7 @@ import { createDigests } from './digest.ts';
 import { createFirstSights } from './first-sights.ts';
 import { createGrants } from './grants.ts';
 import { isFileGone, isFileRefused, judgeRefusal, type Refusal, type RefusalKind } from './judge-refusal.ts';
-import { maySee, type Sight } from './may-see.ts';
+import { grantOf, maySee, type Sight } from './may-see.ts';
 import { createVerifier } from './offline/verify.ts';
 import { createProofs } from './proofs.ts';
 import { createSharedFacts, type SharedFactsOptions } from './shared-facts.ts';
@@ -30,6 +30,13 @@ export type Access = AsyncDisposable & {
   lookUp(bearer: Bearer): Promise<void> | undefined;
   /** Whether a stored file may be shown. */
   maySee(bearer: Bearer, asked: Asked, isUpstreamDown?: boolean): Sight;
+  /** Whether the token is believed at all, for whatever file. */
+  isGranted(bearer: Bearer): boolean;
+  /**
+   * Names those who could see the same, once one of them was served: by the secret, or because the file is open.
+   * Undefined where serving this bearer would show nothing for others.
+   */
+  groupOf(bearer: Bearer, asked: Asked): string | undefined;
   /** What the upstream has lately refused this token for; the answer may be repeated without asking. */
   refusalOf(bearer: Bearer): TokenRefusal | undefined;
   /** Whether the upstream has lately accepted the token for anything: for taking turns, never for showing files. */
@@ -95,6 +102,8 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
   /** Nothing was sent in the future, whoever says so. */
   const past = (sentAt: number) => Math.min(sentAt, clock.monotonic());
 
+  const moment = (isUpstreamDown: boolean) => ({ monotonic: clock.monotonic(), now: clock.now(), isUpstreamDown });
+
   return {
     identify: (app, { value, kind, expiresAt }) => ({
       app,
@@ -105,9 +114,16 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
     }),
     lookUp: (bearer) => grants.lookUp(bearer),
     maySee(bearer, { file, secret }, isUpstreamDown = false) {
-      const moment = { monotonic: clock.monotonic(), now: clock.now(), isUpstreamDown };
       const facts = proofs.factsOf({ app: bearer.app, file }, bearer.key, secret);
-      return maySee(grants.factsOf(bearer), facts, windows, moment);
+      return maySee(grants.factsOf(bearer), facts, windows, moment(isUpstreamDown));
+    },
+    isGranted: (bearer) => grantOf(grants.factsOf(bearer), windows, moment(false)).allowed,
+    groupOf(bearer, { file, secret }) {
+      const kind = grants.kindOf(bearer);
+      if (proofs.factsOf({ app: bearer.app, file }, bearer.key, secret).isOpen) return 'open';
+      if (kind === 'app' || kind === 'admin') return undefined;
+      if (secret !== undefined && secret !== '') return digests.ofSecret(bearer.app, file, secret);
+      return kind === 'user' ? 'none' : undefined;
     },
     refusalOf: (bearer) => grants.refusalOf(bearer),
     isProven: (app, token) => grants.isProven(digests.ofToken(app, token)),

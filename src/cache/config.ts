@@ -15,6 +15,9 @@ export const cacheSchema = z.strictObject({
   maxEntryBytes: byteSize()
     .default(256 * KB)
     .describe('The largest thumbnail that is kept.'),
+  originalBytes: byteSize()
+    .default(0)
+    .describe('The largest original (a voice message, a small picture) that is kept likewise; 0: none.'),
   lifetimeSeconds: whole(1, 31_536_000)
     .default(604_800)
     .describe('How long, in seconds, a thumbnail is kept: seven days, for which Easemob keeps files itself.'),

@@ -1,11 +1,12 @@
 import express, { type Express } from 'express';
 import helmet from 'helmet';
+import { createOperatorRoutes, type OperatorDeps } from './operator.ts';
 
-/** What the operator's port tells: whether this replica takes requests. */
-export type AdminDeps = { isReady: () => boolean };
+/** What the second port tells: whether this replica takes requests; and what the operator may do there. */
+export type AdminDeps = OperatorDeps & { isReady: () => boolean };
 
 /** The second port: `/livez` says that the event loop turns, and nothing else; `/readyz` whether to send requests here. */
-export function createAdmin({ isReady }: AdminDeps): Express {
+export function createAdmin({ isReady, ...operator }: AdminDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.use(helmet());
@@ -19,5 +20,6 @@ export function createAdmin({ isReady }: AdminDeps): Express {
       .type('text/plain')
       .send(ready ? 'ready\n' : 'draining\n');
   });
+  app.use(createOperatorRoutes(operator));
   return app;
 }

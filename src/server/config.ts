@@ -15,12 +15,26 @@ export const listenSchema = z.strictObject({
   port: port().default(8080).describe('The port to listen on for clients; 0 lets the system choose one.'),
 });
 
+const operatorTokenError = 'must be 16 to 512 letters, digits or any of ._~+/=-';
+
 /** Where the gateway tells about itself. */
 export const adminSchema = z.strictObject({
   host: address()
     .default('127.0.0.1')
-    .describe('The address of the admin port (health, metrics). It has no login: never open it to the world.'),
+    .describe(
+      'The address of the admin port (health, metrics). Health is shown there to everybody: never open it to the world.',
+    ),
   port: port().default(9090).describe('The port for health and metrics; 0 lets the system choose one.'),
+  token: z
+    .string({ error: operatorTokenError })
+    .regex(/^[A-Za-z0-9._~+/=-]{16,512}$/, { error: operatorTokenError })
+    .optional()
+    .describe("The operator's token, for what shows or changes more than health: the cache. Without it, nobody may.")
+    .meta({ secret: true }),
+  hosts: z
+    .array(address(), { error: 'must be a list of host names' })
+    .default(() => [])
+    .describe('Names by which you reach this port, beside localhost and its address; others are refused.'),
 });
 
 /** How much, and how slowly, a client may send. */

@@ -1,38 +1,60 @@
-import type { IncomingMessage } from 'node:http';
-import { upstreamPath } from '../policy/target.ts';
+import type { Request } from 'express';
 import { downloadHeaders } from '../upstream/headers.ts';
+import { upstreamPath } from '../policy/target.ts';
+import { readWish } from '../policy/variant.ts';
 import { authorize, type AuthorizePolicy } from './authorize.ts';
-import { forward, type ForwardDeps } from './forward.ts';
-import { limit, type LimitRules } from './limit.ts';
+import { forgetIfGone } from './forget.ts';
+import { forward } from './forward.ts';
+import { type KeptDeps, serveKept } from './kept.ts';
+import { limit } from './limit.ts';
 import { open, type Opened } from './open.ts';
-import { respond, type RespondDeps } from './respond.ts';
+import { recognise } from './recognise.ts';
+import { respondWithFile } from './respond.ts';
 import type { Handler } from './serve.ts';
+import { cacheStatus } from './told.ts';
 
-/** What a download needs on its way. */
-export type DownloadDeps = RespondDeps & ForwardDeps & { authorize: AuthorizePolicy; limit: LimitRules };
+/** What a download needs on its way; `isCaching`: whether anything is kept at all. */
+export type DownloadDeps = KeptDeps & { authorize: AuthorizePolicy; isCaching: boolean };
 
-/** GET and HEAD …/chatfiles/{uuid}: the file or its thumbnail, streamed. HEAD asks by GET, since the API documents no HEAD. */
+/** GET and HEAD …/chatfiles/{uuid}: the file or its thumbnail. HEAD asks by GET, since the API documents no HEAD. */
 export const download =
   (deps: DownloadDeps): Handler =>
   async (req, res, exchange) => {
     exchange.route = 'download';
     const opened = open(req);
-    const kind = isThumbnail(req, opened) ? 'thumbnail' : 'download';
+    const { target } = opened;
+    const { isSmall, variant } = readWish(req.headers, target.query);
+    const kind = isSmall ? 'thumbnail' : 'download';
     exchange.route = kind;
-    const token = authorize(req, opened.target, deps.authorize, exchange);
+    const token = authorize(req, target, deps.authorize, exchange);
+    const bearer = await recognise(deps.access, exchange, token);
+    const asked = { file: target.file ?? '', secret: secretOf(req, opened) };
+    const path = upstreamPath(target);
+    const headers = downloadHeaders(req.headers, token.value);
+    if (deps.isCaching && variant !== undefined && (variant !== 'original' || mayKeepOriginal(req, deps))) {
+      const request = { bearer, token, asked, variant, path, headers: wholeOnly(headers) };
+      return serveKept(request, req, res, exchange, deps);
+    }
     await limit(req, res, exchange, token.value, deps.limit);
-    const request = {
-      method: 'GET',
-      path: upstreamPath(opened.target),
-      headers: downloadHeaders(req.headers, token.value),
-    } as const;
-    const outcome = await forward(deps, request, kind, token.value, exchange);
-    await respond(outcome, req, res, exchange, deps);
+    if (deps.isCaching) exchange.cache = cacheStatus({ fwd: 'bypass' });
+    const request = { method: 'GET', path, headers } as const;
+    const { outcome, sentAt } = await forward(deps, request, { kind, bearer, asked }, exchange);
+    forgetIfGone(outcome, { app: bearer.app, file: asked.file }, deps.cache);
+    await respondWithFile({ outcome, sentAt, bearer, asked }, req, res, exchange, deps);
   };
 
-/** Whether a small picture is asked for: by the header's presence (Easemob docs), or in the query as web SDKs do. */
-const isThumbnail = (req: IncomingMessage, { query }: Opened): boolean =>
-  req.headers['thumbnail'] !== undefined ||
-  query.get('thumbnail')?.[0] === 'true' ||
-  query.get('vframe')?.[0] === 'true' ||
-  query.get('size')?.[0] === 'small';
+/** The secret as it goes upstream: in the header or in the query; where both are, they are the same. */
+const secretOf = (req: Request, { query }: Opened): string | undefined => {
+  const header = req.headers['share-secret'];
+  return typeof header === 'string' ? header : query.get('share-secret')?.[0];
+};
+
+const CONDITIONS = ['range', 'if-range', 'if-none-match', 'if-modified-since'];
+
+/** What may be kept is asked for whole; parts and conditions are judged here. */
+const wholeOnly = (headers: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => !CONDITIONS.includes(name)));
+
+/** A part of a file that may be large is better fetched alone. */
+const mayKeepOriginal = (req: Request, { keep }: DownloadDeps): boolean =>
+  keep.originalBytes > 0 && CONDITIONS.every((name) => req.headers[name] === undefined);

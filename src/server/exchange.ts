@@ -21,6 +21,8 @@ export type Exchange = {
   bytesIn: number;
   bytesOut: number;
   upstreamStatus?: number;
+  /** What became of it in the cache, as the client was told. */
+  cache?: string;
   /** How far the last attempt had come when it failed. */
   failure?: { sent: Sent };
   /** The methods to name in an Allow field. */

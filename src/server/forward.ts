@@ -1,10 +1,19 @@
-import type { ProvenTokens } from '../access/proven.ts';
+import type { Access, Asked } from '../access/access.ts';
+import type { Bearer } from '../access/bearer.ts';
+import type { Clock } from '../clock.ts';
 import type { Kind } from '../quota/waiter.ts';
 import type { OutboundRequest, Outcome, Send } from '../upstream/send.ts';
 import type { Exchange } from './exchange.ts';
 
-/** What asking the upstream needs: the way out, whose tokens it has accepted lately, and the rules of the line. */
-export type ForwardDeps = { send: Send; proven: ProvenTokens; line: LineRules; prove: (bearer: string) => void };
+/** What asking the upstream needs: the way out, what is known of tokens, the rules of the line, and whom it tells of news. */
+export type ForwardDeps = {
+  clock: Clock;
+  send: Send;
+  access: Access;
+  line: LineRules;
+  /** Called when the upstream has accepted a bearer that had to stand with the unproven. */
+  prove: (bearer: string) => void;
+};
 
 /** How long each kind may wait for its slots in ms, and whether some kinds go before others. */
 export type LineRules = {
@@ -14,29 +23,48 @@ export type LineRules = {
   clientKey: (address: string, app: string, token: string) => string;
 };
 
+/** Who asks, for what, and what is called when an attempt goes out; the signal is the client's unless another is given. */
+export type Asking = {
+  kind: Kind;
+  bearer: Bearer;
+  asked?: Asked;
+  signal?: AbortSignal;
+  onSent?: () => void;
+};
+
+/** How it ended, and when the attempt that ended so was sent: ms of the monotonic clock. */
+export type Forwarded = { outcome: Outcome; sentAt: number };
+
 const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, download: 1, upload: 2 };
 
 /** The phase that asks the upstream, in line with everybody else, and learns from the answer which tokens it accepts. */
 export async function forward(
-  { send, proven, line, prove }: ForwardDeps,
-  request: Omit<OutboundRequest, 'turn' | 'signal' | 'trail'>,
-  kind: Kind,
-  token: string,
-  { signal, trail, client, app = '' }: Exchange,
-): Promise<Outcome> {
-  const bearer = proven.nameOf(app, token);
+  { clock, send, access, line, prove }: ForwardDeps,
+  request: Omit<OutboundRequest, 'turn' | 'signal' | 'trail' | 'onDeparture'>,
+  { kind, bearer, asked, signal, onSent = () => {} }: Asking,
+  exchange: Exchange,
+): Promise<Forwarded> {
+  const { app, token } = bearer;
+  const isProven = access.isProven(app, token);
   const turn = {
-    bearer,
-    client: line.clientKey(client, app, token),
+    client: line.clientKey(exchange.client, app, token),
     app,
+    bearer: bearer.key,
     kind,
-    isProven: proven.isProven(app, token),
+    isProven,
     priority: line.thumbnailsFirst ? CLASSES[kind] : 0,
     maxWaitMs: line.maxWaitMs[kind],
   };
-  const outcome = await send({ ...request, turn, signal, trail });
+  let sentAt = clock.monotonic();
+  const onDeparture = () => {
+    sentAt = clock.monotonic();
+    onSent();
+  };
+  const { trail } = exchange;
+  const outcome = await send({ ...request, turn, signal: signal ?? exchange.signal, trail, onDeparture });
   if (outcome.kind === 'answer' && outcome.status < 300) {
-    if (proven.accept(app, token)) prove(bearer);
-  } else if (outcome.kind === 'refusal' && outcome.status === 401) proven.withdraw(app, token);
-  return outcome;
+    access.learnAccepted(bearer, sentAt);
+    if (!isProven) prove(bearer.key);
+  } else if (outcome.kind === 'refusal') access.learnRefusal(bearer, outcome, sentAt, asked);
+  return { outcome, sentAt };
 }

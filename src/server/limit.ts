@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express';
 import { GatewayError } from '../errors.ts';
 import type { ClientLimit } from '../quota/client-limit.ts';
+import type { LocalCount } from '../quota/local-count.ts';
 import type { ClientKey, ForwardedWatch } from './client.ts';
 import type { Exchange } from './exchange.ts';
 import { limitFields } from './told.ts';
@@ -13,8 +14,22 @@ export type LimitRules = {
   /** 503 as Easemob has it documented, or 429 as its newer plans answer. */
   status: number;
   keyOf: ClientKey;
+  /** What an address may have answered from the cache, and what stands for an address (IPv6 by /64). */
+  local: LocalCount;
+  addressOf: (address: string) => string;
   watchForwarded: ForwardedWatch;
 };
+
+/** The phase that guards what costs no request to the upstream: generously, by address, at this replica alone. */
+export async function limitLocal(req: Request, { client }: Exchange, rules: LimitRules): Promise<void> {
+  rules.watchForwarded(req);
+  const { allowed, limit: perSecond, resetMs } = await rules.local.consume(rules.addressOf(client));
+  if (allowed) return;
+  throw new GatewayError(rules.status === 429 ? 'CLIENT_LIMITED_429' : 'CLIENT_LIMITED', {
+    retryAfterMs: resetMs,
+    reason: `more than ${perSecond} requests of this address in a second, answered here`,
+  });
+}
 
 /** The phase that counts a request which is to be sent on, tells its client what is left, and refuses what is too much. */
 export async function limit(

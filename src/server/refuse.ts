@@ -50,6 +50,7 @@ const NOTHING_KNOWN = {
   reason: undefined,
   cause: undefined,
   upstreamStatus: undefined,
+  cache: undefined,
   attempts: 0,
   queuedMs: 0,
   upstreamMs: 0,

@@ -1,6 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
+import type { Access, Asked } from '../access/access.ts';
+import type { Bearer } from '../access/bearer.ts';
 import { type ErrorCode, GatewayError } from '../errors.ts';
+import { isFileType } from '../policy/file-type.ts';
 import { answerHeaders } from '../upstream/headers.ts';
 import { readRetryAfterMs } from '../upstream/retry-after.ts';
 import { isThrottled } from '../upstream/retry-table.ts';
@@ -11,6 +14,23 @@ import { serverTiming } from './told.ts';
 
 /** What a response needs: the time, and the bounds of a body that streams through. */
 export type RespondDeps = { clock: Clock; answer: RelayLimits; tell: { serverTiming: boolean } };
+
+/** An answer to a request for a file, or the lack of one; and who asked for it, with what, when. */
+export type FileOutcome = { outcome: Outcome; sentAt: number; bearer: Bearer; asked: Asked };
+
+/** The last phase of a download: the answer goes to the client, and once it was a whole file, its bearer is believed. */
+export async function respondWithFile(
+  { outcome, sentAt, bearer, asked }: FileOutcome,
+  req: IncomingMessage,
+  res: ServerResponse,
+  exchange: Exchange,
+  deps: RespondDeps & { access: Pick<Access, 'learnAnswer'> },
+): Promise<void> {
+  await respond(outcome, req, res, exchange, deps);
+  if (outcome.kind !== 'answer' || req.method !== 'GET' || (outcome.status !== 200 && outcome.status !== 206)) return;
+  if (!isFileType(outcome.headers['content-type'])) return;
+  deps.access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
+}
 
 /** A body this small is read to its end for HEAD, which spares the connection it came on. */
 const SMALL_BYTES = 64 * 1024;
@@ -90,7 +110,7 @@ function passRefusal(
 }
 
 async function passAnswer(
-  { status, headers, body, release }: Extract<Outcome, { kind: 'answer' }>,
+  { status, headers, body, release, whole }: Extract<Outcome, { kind: 'answer' }>,
   req: IncomingMessage,
   res: ServerResponse,
   exchange: Exchange,
@@ -111,8 +131,15 @@ async function passAnswer(
   const fields = answerHeaders(headers);
   res.statusCode = status;
   for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
+  if (exchange.cache !== undefined) res.setHeader('Cache-Status', exchange.cache);
   // An upload's answer holds the file's secret.
   if (req.method === 'POST') res.setHeader('Cache-Control', 'no-store');
+  if (whole !== undefined) {
+    res.setHeader('Content-Length', whole.length);
+    if (req.method !== 'HEAD') exchange.bytesOut = whole.length;
+    res.end(whole);
+    return;
+  }
   try {
     if (req.method === 'HEAD') {
       skip(body, headers['content-length'] !== undefined && length <= SMALL_BYTES ? answer.idleMs : 0, clock, release);

@@ -17,6 +17,8 @@ export type Summary = {
   reason: string | undefined;
   cause: string | undefined;
   upstreamStatus: number | undefined;
+  /** `memory`, `disk`, `grace`, or why the upstream was asked: `uri-miss`, `request`, `bypass`. */
+  cache: string | undefined;
   attempts: number;
   queuedMs: number;
   upstreamMs: number;
@@ -45,6 +47,7 @@ export function summarize(req: IncomingMessage, res: ServerResponse, exchange: E
     reason: error?.reason,
     cause: error?.cause instanceof Error ? error.cause.message : undefined,
     upstreamStatus: exchange.upstreamStatus,
+    cache: exchange.cache,
     attempts: trail.attempts,
     queuedMs: Math.round(trail.queuedMs),
     upstreamMs: Math.round(trail.upstreamMs),

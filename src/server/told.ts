@@ -12,6 +12,22 @@ export const limitFields = ({ limit, remaining, resetMs }: ClientVerdict, second
   RateLimit: `"client";r=${remaining};t=${Math.ceil(resetMs / 1000)}`,
 });
 
+/** What became of a request in the cache. `tier` of a hit; `forward`: why it went upstream, and what came of that. */
+export type CacheNote =
+  | { hit: 'memory' | 'disk' | 'grace' }
+  | { fwd: 'uri-miss' | 'request' | 'bypass'; fwdStatus?: number; stored?: boolean; collapsed?: boolean };
+
+/** The `Cache-Status` field (RFC 9211). A hit in grace is one that the upstream could not be asked about. */
+export function cacheStatus(note: CacheNote): string {
+  if ('hit' in note) return `chatfiles-gateway; hit; detail=${note.hit}`;
+  return [
+    `chatfiles-gateway; fwd=${note.fwd}`,
+    ...(note.fwdStatus === undefined ? [] : [`fwd-status=${note.fwdStatus}`]),
+    ...(note.stored === true ? ['stored'] : []),
+    ...(note.collapsed === true ? ['collapsed'] : []),
+  ].join('; ');
+}
+
 /** Where the time went, as a `Server-Timing` field (W3C): waiting for slots, and for the upstream. */
 export const serverTiming = ({ queuedMs, upstreamMs }: Pick<Trail, 'queuedMs' | 'upstreamMs'>): string =>
   `queue;dur=${tenths(queuedMs)}, upstream;dur=${tenths(upstreamMs)}`;

@@ -9,7 +9,9 @@ import { authorize, type AuthorizePolicy } from './authorize.ts';
 import { letContinue } from './edge.ts';
 import { forward, type ForwardDeps } from './forward.ts';
 import { limit, type LimitRules } from './limit.ts';
+import { learnUpload } from './learn-upload.ts';
 import { open } from './open.ts';
+import { recognise } from './recognise.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
 
@@ -33,6 +35,7 @@ export const upload =
     const { target } = open(req);
     const token = authorize(req, target, deps.authorize, exchange);
     const { announcedBytes, watch } = admit(req, deps.size);
+    const bearer = await recognise(deps.access, exchange, token);
     await limit(req, res, exchange, token.value, deps.limit);
     letContinue(req, res);
     const body = await deps.spool.take(req, {
@@ -51,7 +54,8 @@ export const upload =
         headers: uploadHeaders(req.headers, token.value),
         body,
       } as const;
-      const outcome = await forward(deps, request, 'upload', token.value, exchange);
+      const forwarded = await forward(deps, request, { kind: 'upload', bearer }, exchange);
+      const outcome = await learnUpload(forwarded, bearer, deps);
       await respond(outcome, req, res, exchange, deps);
     } finally {
       await body.release();

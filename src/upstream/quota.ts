@@ -18,7 +18,11 @@ export function withQuota(slots: Slots, clock: Clock): Layer {
     const slot = await slots.acquire(place).finally(() => {
       trail.queuedMs += clock.monotonic() - askedAt;
     });
-    const outcome = await next({ ...request, onDeparture: () => slot.departed() });
+    const onDeparture = () => {
+      slot.departed();
+      request.onDeparture?.();
+    };
+    const outcome = await next({ ...request, onDeparture });
     if (isThrottled(outcome)) slot.refused();
     else if (outcome.kind !== 'failure') slot.accepted();
     return outcome;

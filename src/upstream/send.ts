@@ -31,9 +31,24 @@ export type Sent = 'nothing' | 'part' | 'whole';
 /** How one attempt ended. Nothing here is thrown: what went wrong is a value, and the layers decide. */
 export type Outcome =
   /** A success or a redirect, its body still to be read; `release` must be called when done with it. */
-  | { kind: 'answer'; status: number; headers: IncomingHttpHeaders; body: IncomingMessage; release: () => void }
-  /** A status from 400 on, read whole (up to 64 KB); `error` is the word that Easemob's JSON gives it. */
-  | { kind: 'refusal'; status: number; headers: IncomingHttpHeaders; body: Buffer; error: string | undefined }
+  | {
+      kind: 'answer';
+      status: number;
+      headers: IncomingHttpHeaders;
+      body: IncomingMessage;
+      release: () => void;
+      /** The body's bytes, where somebody on the way has read it already. */
+      whole?: Buffer;
+    }
+  /** A status from 400 on, read whole (up to 64 KB); `error` and `description` are what Easemob's JSON says. */
+  | {
+      kind: 'refusal';
+      status: number;
+      headers: IncomingHttpHeaders;
+      body: Buffer;
+      error: string | undefined;
+      description: string | undefined;
+    }
   /** No answer. `reused`: it was written to a kept-alive socket, which the upstream may just have closed. */
   | {
       kind: 'failure';

@@ -304,8 +304,8 @@ describe('a refusal', () => {
     }
   });
 
-  it('of a good token is passed on and not remembered', async () => {
-    const { emulator, get } = await startWithFile(fileOf(10));
+  it('of a good token is passed on, and not remembered where that is switched off', async () => {
+    const { emulator, get } = await startWithFile(fileOf(10), ['access.refusalSeconds=0']);
     emulator.fault({ kind: 'status', status: 401, times: 1 });
     expect((await get()).status).toBe(401);
     expect((await get()).status).toBe(200);

@@ -8,6 +8,7 @@ const refusal = (status: number, error?: string): Outcome => ({
   headers: {},
   body: Buffer.alloc(0),
   error,
+  description: undefined,
 });
 const failure = (
   cause: Extract<Outcome, { kind: 'failure' }>['cause'],

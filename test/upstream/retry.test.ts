@@ -10,6 +10,7 @@ const refusal = (status: number, retryAfter?: string): Outcome => ({
   headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter },
   body: Buffer.alloc(0),
   error: undefined,
+  description: undefined,
 });
 const done = { kind: 'answer', status: 200 } as Outcome;
 const stale: Outcome = { kind: 'failure', cause: 'reset', sent: 'whole', reused: true, error: new Error('reset') };

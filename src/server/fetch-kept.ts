@@ -1,0 +1,93 @@
+import type { Asked } from '../access/access.ts';
+import type { Bearer } from '../access/bearer.ts';
+import type { Cache } from '../cache/cache.ts';
+import type { CacheKey, Entry } from '../cache/entry.ts';
+import { GatewayError } from '../errors.ts';
+import type { Outcome } from '../upstream/send.ts';
+import { collect } from './collect.ts';
+import type { Exchange } from './exchange.ts';
+import { forgetIfGone } from './forget.ts';
+import { forward, type ForwardDeps } from './forward.ts';
+import { type KeepLimits, makeEntry, maxBytesOf, mayKeep, validatorOf } from './keep.ts';
+import type { Variant } from '../policy/variant.ts';
+
+/** What a fetch needs: the way out, where to keep what comes, and what may be kept. */
+export type FetchDeps = ForwardDeps & { cache: Cache; keep: KeepLimits; answer: { idleMs: number } };
+
+/** What is fetched, for whom, and what is kept of it already. */
+export type Fetch = {
+  key: CacheKey;
+  variant: Variant;
+  bearer: Bearer;
+  asked: Asked;
+  path: string;
+  headers: Record<string, string>;
+  entry: Entry | undefined;
+  /** Aborts when the gateway closes. */
+  closing: AbortSignal;
+  /** Whether nobody else waits for this fetch. */
+  mayLeave: () => boolean;
+};
+
+/** What came of it: an entry that this bearer may see, since the upstream has just given it; or what is only the leader's. */
+export type Fetched =
+  | { kind: 'entry'; entry: Entry; status: number; isKept: boolean }
+  | { kind: 'passed'; outcome: Outcome; sentAt: number };
+
+/**
+ * Fetches a file's form with its asker's own credentials, and keeps it if that may be. Once the request has gone out, or
+ * while others wait for it, it goes on without the asker: what it costs is spent.
+ */
+export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDeps): Promise<Fetched> {
+  const { bearer, asked, path, headers, variant, key, entry } = fetch;
+  const { clock, access, cache } = deps;
+  const validator = entry ? validatorOf(entry) : {};
+  const leaving = leaveUnlessSent(exchange.signal, fetch.mayLeave);
+  try {
+    const { outcome, sentAt } = await forward(
+      deps,
+      { method: 'GET', path, headers: { ...headers, ...validator } },
+      {
+        kind: variant === 'original' ? 'download' : 'thumbnail',
+        bearer,
+        asked,
+        signal: AbortSignal.any([leaving.signal, fetch.closing]),
+        onSent: leaving.stay,
+      },
+      exchange,
+    );
+    forgetIfGone(outcome, key, cache);
+    if (outcome.kind !== 'answer') return { kind: 'passed', outcome, sentAt };
+    exchange.upstreamStatus = outcome.status;
+    if (outcome.status === 304 || outcome.status === 206) {
+      const isConfirmed = outcome.status === 304 && entry !== undefined && Object.keys(validator).length > 0;
+      outcome.body.destroy();
+      outcome.release();
+      if (!isConfirmed) throw new GatewayError('UPSTREAM_BROKEN', { reason: `${outcome.status} without being asked` });
+      access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
+      return { kind: 'entry', entry, status: outcome.status, isKept: false };
+    }
+    const maxBytes = maxBytesOf(variant, deps.keep);
+    if (!mayKeep(outcome, maxBytes)) return { kind: 'passed', outcome, sentAt };
+    const body = await collect(outcome.body, { maxBytes, idleMs: deps.answer.idleMs }, clock);
+    if (body === undefined) return { kind: 'passed', outcome, sentAt };
+    outcome.release();
+    const made = makeEntry(variant, outcome.headers, body, clock.now());
+    if (!made) return { kind: 'passed', outcome: { ...outcome, whole: body }, sentAt };
+    access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
+    return { kind: 'entry', entry: made, status: outcome.status, isKept: cache.put(key, made) };
+  } finally {
+    leaving.stay();
+  }
+}
+
+/** A signal that follows the client's until `stay` is called, and then no more; nor while others wait. */
+function leaveUnlessSent(client: AbortSignal, mayLeave: () => boolean): { signal: AbortSignal; stay: () => void } {
+  const leaving = new AbortController();
+  const leave = () => {
+    if (mayLeave()) leaving.abort();
+  };
+  if (client.aborted) leave();
+  client.addEventListener('abort', leave, { once: true });
+  return { signal: leaving.signal, stay: () => client.removeEventListener('abort', leave) };
+}

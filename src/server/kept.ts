@@ -1,0 +1,159 @@
+/**
+ * Files that may be kept: from the cache, together with others, or from the upstream.
+ *
+ *   look → (join → look)* → limit → fetch → answer
+ *
+ * 1. What is kept goes to whom `access` says may see it. This is the only way from the cache to a client, whoever put
+ *    the entry there and however long this one has waited for it.
+ * 2. A request may wait for another's fetch, or for another request of its own bearer that the upstream is asked about:
+ *    then it looks again. Waiting gives no right; it only spares a request to those who turn out to have it.
+ * 3. Else it asks the upstream with its own credentials, and gets what the upstream gives to them.
+ */
+import type { Request, Response } from 'express';
+import type { Access, Asked } from '../access/access.ts';
+import type { Bearer } from '../access/bearer.ts';
+import type { Cache, Tier } from '../cache/cache.ts';
+import { type CacheKey, type Entry, textOf } from '../cache/entry.ts';
+import type { Flights } from '../cache/single-flight.ts';
+import { GatewayError } from '../errors.ts';
+import type { Token } from '../policy/token.ts';
+import type { Variant } from '../policy/variant.ts';
+import { answerKept } from './answer-kept.ts';
+import type { Exchange } from './exchange.ts';
+import { fetchKept, type Fetched, type FetchDeps } from './fetch-kept.ts';
+import { limit, limitLocal, type LimitRules } from './limit.ts';
+import { respondWithFile, type RespondDeps } from './respond.ts';
+import { cacheStatus } from './told.ts';
+
+/** What a request for a file that may be kept needs on its way. */
+export type KeptDeps = FetchDeps &
+  RespondDeps & { access: Access; cache: Cache; flights: Flights<Fetched, Leader>; limit: LimitRules };
+
+/** What is noted about a flight: how many others have come to wait for it. */
+export type Leader = { joined: number };
+
+/** A request for a file's form: who asks, for what, and the path that says so to the upstream. */
+export type KeptRequest = {
+  bearer: Bearer;
+  token: Token;
+  asked: Asked;
+  variant: Variant;
+  path: string;
+  headers: Record<string, string>;
+};
+
+/** How often a request waits for others before it asks for itself. */
+const MAX_JOINS = 2;
+
+type Look = { key: CacheKey; entry: Entry | undefined; tier: Tier | undefined };
+
+/** Answers a request for a file's form that may be kept. */
+export async function serveKept(
+  request: KeptRequest,
+  req: Request,
+  res: Response,
+  exchange: Exchange,
+  deps: KeptDeps,
+): Promise<void> {
+  const key = { app: request.bearer.app, file: request.asked.file, variant: request.variant };
+  let joins = 0;
+  for (;;) {
+    const look = await lookUp(key, deps);
+    const hit = look.entry && seen(request, look, deps, joins > 0);
+    if (hit !== undefined && look.entry) {
+      await limitLocal(req, exchange, deps.limit);
+      return answer(look.entry, hit, req, res, exchange, deps);
+    }
+    const flight = joins < MAX_JOINS ? joinable(request, look, deps) : undefined;
+    if (!flight) return ask(request, look, req, res, exchange, deps);
+    joins += 1;
+    flight.about.joined += 1;
+    // How it ended is the leader's business; what it has taught is looked up.
+    await deps.flights.join(flight, exchange.signal).catch(() => {});
+    if (exchange.signal.aborted)
+      throw new GatewayError('CLIENT_GONE', { reason: 'left while others fetched the file' });
+  }
+}
+
+async function lookUp(key: CacheKey, { cache }: KeptDeps): Promise<Look> {
+  const inMemory = cache.fromMemory(key);
+  if (inMemory) return { key, entry: inMemory, tier: 'memory' };
+  const onDisk = await cache.fromDisk(key);
+  return { key, entry: onDisk, tier: onDisk && 'disk' };
+}
+
+/** What to tell of a hit, if this request may see what is kept. */
+function seen({ bearer, asked }: KeptRequest, { tier }: Look, { access }: KeptDeps, hasJoined: boolean) {
+  const sight = access.maySee(bearer, asked);
+  if (!sight.allowed || tier === undefined) return undefined;
+  return hasJoined ? cacheStatus({ fwd: 'uri-miss', collapsed: true }) : cacheStatus({ hit: tier });
+}
+
+/** A request under way that may spare this one: one for the same file with the same rights, or one of the same bearer. */
+function joinable({ bearer, asked }: KeptRequest, { key, entry }: Look, { access, flights }: KeptDeps) {
+  const isGranted = access.isGranted(bearer);
+  if (entry !== undefined) return isGranted ? undefined : flights.find(vouchName(bearer));
+  const group = access.groupOf(bearer, asked);
+  return isGranted && group !== undefined ? flights.find(fetchName(key, group)) : undefined;
+}
+
+const vouchName = ({ key }: Bearer): string => `vouch ${key}`;
+const fetchName = (key: CacheKey, group: string): string => `fetch ${textOf(key)} ${group}`;
+
+/**
+ * Asks the upstream, as a flight that others may join: for the same file only if this bearer is believed already, so
+ * that nobody is made to wait for made-up credentials.
+ */
+async function ask(
+  request: KeptRequest,
+  { key, entry }: Look,
+  req: Request,
+  res: Response,
+  exchange: Exchange,
+  deps: KeptDeps,
+): Promise<void> {
+  const { access, flights } = deps;
+  const { bearer, asked, token } = request;
+  await limit(req, res, exchange, token.value, deps.limit);
+  const about: Leader = { joined: 0 };
+  const group = entry === undefined && access.isGranted(bearer) ? access.groupOf(bearer, asked) : undefined;
+  const name = group === undefined ? vouchName(bearer) : fetchName(key, group);
+  const flight = flights.start(name, about, (closing) =>
+    fetchKept({ ...request, key, entry, closing, mayLeave: () => about.joined === 0 }, exchange, deps),
+  );
+  const fetched = await flights.join(flight, exchange.signal).catch((thrown: unknown) => {
+    if (!exchange.signal.aborted) throw thrown;
+    // Nobody is there any more to take what cannot be kept.
+    void flight.result.then(dispose, () => {});
+    throw new GatewayError('CLIENT_GONE', { reason: 'left while the upstream was asked' });
+  });
+  if (fetched.kind === 'entry') {
+    const status = cacheStatus({
+      fwd: entry ? 'request' : 'uri-miss',
+      fwdStatus: fetched.status,
+      stored: fetched.isKept,
+    });
+    return answer(fetched.entry, status, req, res, exchange, deps);
+  }
+  const { outcome, sentAt } = fetched;
+  const isDown = outcome.kind === 'failure' || (outcome.kind === 'refusal' && outcome.status >= 500);
+  const sight = isDown && entry ? access.maySee(bearer, asked, true) : undefined;
+  if (entry && sight?.allowed) {
+    if (outcome.kind === 'refusal') exchange.upstreamStatus = outcome.status;
+    return answer(entry, cacheStatus({ hit: 'grace' }), req, res, exchange, deps);
+  }
+  exchange.cache = cacheStatus({ fwd: 'uri-miss' });
+  await respondWithFile({ outcome, sentAt, bearer, asked }, req, res, exchange, deps);
+}
+
+function answer(entry: Entry, status: string, req: Request, res: Response, exchange: Exchange, deps: KeptDeps) {
+  exchange.cache = status;
+  res.setHeader('Cache-Status', status);
+  return answerKept(entry, req, res, exchange, deps);
+}
+
+function dispose(fetched: Fetched): void {
+  if (fetched.kind !== 'passed' || fetched.outcome.kind !== 'answer') return;
+  fetched.outcome.body.destroy();
+  fetched.outcome.release();
+}

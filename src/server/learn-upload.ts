@@ -1,0 +1,49 @@
+import type { Access } from '../access/access.ts';
+import type { Bearer } from '../access/bearer.ts';
+import type { Clock } from '../clock.ts';
+import type { Outcome } from '../upstream/send.ts';
+import { collect } from './collect.ts';
+import type { Forwarded } from './forward.ts';
+
+/** More than any answer to an upload has. */
+const MAX_BYTES = 64 * 1024;
+
+/**
+ * Reads the answer to an upload, and learns which files need no secret: those that the answer names without one. What it
+ * reads goes on with the outcome, byte for byte.
+ */
+export async function learnUpload(
+  { outcome, sentAt }: Forwarded,
+  { app }: Bearer,
+  { access, clock, answer }: { access: Pick<Access, 'learnUpload'>; clock: Clock; answer: { idleMs: number } },
+): Promise<Outcome> {
+  if (outcome.kind !== 'answer' || outcome.status !== 200) return outcome;
+  if (outcome.headers['content-encoding'] !== undefined) return outcome;
+  const whole = await collect(outcome.body, { maxBytes: MAX_BYTES, idleMs: answer.idleMs }, clock);
+  if (whole === undefined) return outcome;
+  outcome.release();
+  for (const { uuid, secret } of filesIn(whole)) access.learnUpload(app, uuid, secret, sentAt);
+  return { ...outcome, whole };
+}
+
+/** The files that an upload's answer names, as far as it has the shape that Easemob documents. */
+function filesIn(body: Buffer): { uuid: string; secret: string | undefined }[] {
+  const { entities } = parse(body);
+  if (!Array.isArray(entities)) return [];
+  return (entities as unknown[]).flatMap((entity) => {
+    if (typeof entity !== 'object' || entity === null) return [];
+    const { uuid, 'share-secret': secret } = entity as Record<string, unknown>;
+    if (typeof uuid !== 'string') return [];
+    // Whatever is there in the place of a secret is taken for one.
+    return [{ uuid, secret: secret === undefined || secret === null ? undefined : JSON.stringify(secret) }];
+  });
+}
+
+function parse(body: Buffer): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(body.toString('utf8'));
+    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

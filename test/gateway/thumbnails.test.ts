@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { APP, bearer, CHATFILES, ORG, uploadTo } from '../kit/easemob.ts';
+import { type RunOptions, startGateway } from '../kit/gateway.ts';
+
+const PICTURE = new Uint8Array(await readFile(new URL('../../samples/picture.jpg', import.meta.url)));
+
+/** A gateway, a picture that was uploaded past it, and users who ask for its thumbnail. */
+async function start({ restricted = false, ...options }: RunOptions & { restricted?: boolean } = {}) {
+  const running = await startGateway(options);
+  const { gateway, emulator } = running;
+  const tokenOf = (username: string) => emulator.issueToken(ORG, APP, { username, layout: 'long' });
+  const owner = tokenOf('owner');
+  const file = await uploadTo(emulator.url, owner, PICTURE, restricted ? { 'restrict-access': 'true' } : {});
+  const ask = async (token: string, headers: Record<string, string> = {}, init: RequestInit = {}) => {
+    const secret = file.secret === undefined ? {} : { 'share-secret': file.secret };
+    const response = await fetch(`${gateway.url}${CHATFILES}/${file.uuid}`, {
+      headers: bearer(token, { thumbnail: 'true', ...secret, ...headers }),
+      ...init,
+    });
+    const bytes = Buffer.from(await response.arrayBuffer());
+    return { status: response.status, bytes, cache: response.headers.get('cache-status'), headers: response.headers };
+  };
+  const downloads = () => emulator.received().filter(({ method }) => method === 'GET');
+  return { ...running, file, ask, tokenOf, downloads };
+}
+
+describe('a thumbnail', () => {
+  it('is fetched once, and then answered from memory to whoever Easemob has lately accepted', async () => {
+    const { ask, tokenOf, downloads, summaries } = await start();
+    const [ann, bob] = [tokenOf('ann'), tokenOf('bob')];
+    const first = await ask(ann);
+    expect([first.status, first.cache]).toEqual([200, 'chatfiles-gateway; fwd=uri-miss; fwd-status=200; stored']);
+    const second = await ask(ann);
+    expect([second.status, second.cache]).toEqual([200, 'chatfiles-gateway; hit; detail=memory']);
+    expect(second.bytes.equals(first.bytes)).toBe(true);
+    expect(downloads()).toHaveLength(1);
+    const asked = await ask(bob);
+    expect([asked.status, asked.cache]).toEqual([200, 'chatfiles-gateway; fwd=request; fwd-status=304']);
+    expect((await ask(bob)).cache).toBe('chatfiles-gateway; hit; detail=memory');
+    expect(downloads()).toHaveLength(2);
+    expect(summaries.at(-1)?.cache).toBe('chatfiles-gateway; hit; detail=memory');
+  });
+
+  it('of a restricted file goes to nobody without its secret', async () => {
+    const { ask, tokenOf } = await start({ restricted: true });
+    const [ann, bob] = [tokenOf('ann'), tokenOf('bob')];
+    expect((await ask(ann)).status).toBe(200);
+    expect((await ask(ann)).cache).toBe('chatfiles-gateway; hit; detail=memory');
+    for (const secret of ['', 'wrong']) expect((await ask(ann, { 'share-secret': secret })).status).toBe(403);
+    expect((await ask(bob)).cache).toBe('chatfiles-gateway; fwd=request; fwd-status=304');
+    expect((await ask(bob)).cache).toBe('chatfiles-gateway; hit; detail=memory');
+  });
+
+  it('is given in parts, on conditions and by its head, from what is kept', async () => {
+    const { ask, tokenOf, downloads } = await start();
+    const ann = tokenOf('ann');
+    const whole = await ask(ann);
+    const etag = whole.headers.get('etag') ?? '';
+    const part = await ask(ann, { range: 'bytes=2-5' });
+    expect([part.status, part.bytes.toString('hex')]).toEqual([206, whole.bytes.subarray(2, 6).toString('hex')]);
+    expect(part.headers.get('content-range')).toBe(`bytes 2-5/${whole.bytes.length}`);
+    expect((await ask(ann, { range: 'bytes=2-5', 'if-range': '"other"' })).status).toBe(200);
+    expect((await ask(ann, { range: 'bytes=99999999-' })).status).toBe(416);
+    expect((await ask(ann, { range: 'bytes=0-1,4-5' })).status).toBe(200);
+    const same = await ask(ann, { 'if-none-match': etag });
+    expect([same.status, same.bytes.length, same.headers.get('etag')]).toEqual([304, 0, etag]);
+    const head = await ask(ann, {}, { method: 'HEAD', headers: bearer(ann, { thumbnail: 'true' }) });
+    expect([head.status, head.headers.get('content-length')]).toEqual([200, String(whole.bytes.length)]);
+    expect(whole.headers.get('cache-control')).toBe('private');
+    expect(downloads()).toHaveLength(1);
+  });
+
+  it('that a hundred ask for at once is fetched once', async () => {
+    const { ask, tokenOf, downloads, file, gateway, emulator } = await start();
+    const ann = tokenOf('ann');
+    // Known to be open, and its asker believed: by another file.
+    const other = await uploadTo(gateway.url, ann, PICTURE);
+    await fetch(`${gateway.url}${CHATFILES}/${other.uuid}`, { headers: bearer(ann, { thumbnail: 'true' }) });
+    expect(downloads()).toHaveLength(1);
+    emulator.fault({ kind: 'latency', ms: 100, times: 1 });
+    const answers = await Promise.all(Array.from({ length: 100 }, () => ask(ann)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(downloads().filter(({ path }) => path.includes(file.uuid))).toHaveLength(1);
+    expect(answers.filter(({ cache }) => cache === 'chatfiles-gateway; fwd=uri-miss; collapsed')).toHaveLength(99);
+  });
+});
