@@ -17,8 +17,10 @@ import { createApp, SECURITY_HEADERS } from './server/app.ts';
 import { createClientKey, createForwardedWatch, networkOf } from './server/client.ts';
 import { createEdge } from './server/edge.ts';
 import { refuseOnSocket } from './server/refuse.ts';
-import type { Fetched } from './server/fetch-kept.ts';
+import type { FetchDeps, Fetched } from './server/fetch-kept.ts';
 import type { Leader } from './server/kept.ts';
+import type { RelayLimits } from './server/relay.ts';
+import { createWarmer } from './server/warm.ts';
 import type { Summary } from './server/summarize.ts';
 import { createUpstreamProxy } from './upstream/proxy.ts';
 import { withQuota } from './upstream/quota.ts';
@@ -72,16 +74,14 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
   const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
   const flights = opening.use(createFlights<Fetched, Leader>({ maxAgeMs: JOINABLE_MS }, clock));
-
-  const app = createApp({
+  const isProven = (app: string, token: string) => access.isProven(app, token);
+  const asking: FetchDeps & { answer: RelayLimits } = {
     clock,
-    record,
     send,
     access,
     cache,
-    isCaching: config.cache.enabled,
     keep: config.cache,
-    flights,
+    answer: { maxBytes: maxBodyBytes(limits), idleMs: upstream.idleTimeoutMs },
     prove: (bearer) => slots.prove(bearer),
     line: {
       maxWaitMs: {
@@ -90,13 +90,23 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
         thumbnail: quota.thumbnailMaxWaitMs ?? quota.maxWaitMs,
       },
       thumbnailsFirst: quota.thumbnailsFirst,
-      clientKey: createClientKey(quota.fairBy, (app, token) => access.isProven(app, token)),
+      clientKey: createClientKey(quota.fairBy, isProven),
     },
+  };
+  const isWarming = config.cache.enabled && config.cache.warmOnUpload;
+  const warmer = isWarming ? opening.use(createWarmer(asking)) : undefined;
+
+  const app = createApp({
+    ...asking,
+    record,
+    isCaching: config.cache.enabled,
+    flights,
+    warmer,
     limit: {
       count,
       seconds: config.clientLimit.seconds,
       status: config.clientLimit.status,
-      keyOf: createClientKey(config.clientLimit.by, (app, token) => access.isProven(app, token)),
+      keyOf: createClientKey(config.clientLimit.by, isProven),
       local: createLocalAllowance(config.clientLimit.localPerSecond, clock),
       addressOf: networkOf,
       watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
@@ -111,7 +121,6 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     },
     size: limits,
     body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },
-    answer: { maxBytes: maxBodyBytes(limits), idleMs: upstream.idleTimeoutMs },
     trustedProxies: config.trustedProxies,
   });
   const edge = createEdge(app, limits, (code, socket) =>

@@ -18,6 +18,9 @@ export const cacheSchema = z.strictObject({
   originalBytes: byteSize()
     .default(0)
     .describe('The largest original (a voice message, a small picture) that is kept likewise; 0: none.'),
+  warmOnUpload: yesOrNo()
+    .default(false)
+    .describe('Fetch the thumbnail of a picture that was uploaded, with quota that nobody needs at the moment.'),
   lifetimeSeconds: whole(1, 31_536_000)
     .default(604_800)
     .describe('How long, in seconds, a thumbnail is kept: seven days, for which Easemob keeps files itself.'),

@@ -24,9 +24,10 @@ const SIGNATURES: Readonly<Record<string, (body: Buffer) => boolean>> = {
 };
 
 /** Whether an answer is a picture: by its type, and by how its bytes begin. */
-export function isPicture(contentType: string | undefined, body: Buffer): boolean {
-  if (!bare(contentType).startsWith('image/')) return false;
-  return Object.values(SIGNATURES).some((matches) => matches(body));
-}
+export const isPicture = (contentType: string | undefined, body: Buffer): boolean =>
+  bare(contentType).startsWith('image/') && beginsAsPicture(body);
+
+/** Whether bytes begin as those of a picture do. */
+export const beginsAsPicture = (head: Buffer): boolean => Object.values(SIGNATURES).some((matches) => matches(head));
 
 const bare = (contentType = ''): string => (contentType.split(';')[0] ?? '').trim().toLowerCase();

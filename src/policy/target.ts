@@ -14,6 +14,7 @@ const NAME = String.raw`(?!\.{1,2}/)[A-Za-z0-9._~-]{1,128}`;
 // Absolute form must be understood (RFC 9112 section 3.2.2); its authority decides nothing here.
 const ORIGIN = String.raw`(?:[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?)?`;
 const PATH = new RegExp(String.raw`^${ORIGIN}/(${NAME})/(${NAME})/chatfiles(?:/([A-Za-z0-9_-]{1,64}))?$`);
+const FILE = /^[A-Za-z0-9_-]{1,64}$/;
 const QUERY = /^[\x21\x22\x24-\x7e]*$/;
 
 // Easemob's probe for known content has the shape of a file's address but names no file.
@@ -31,6 +32,9 @@ export function readTarget(raw: string): Target | Denial {
   if (file !== undefined && NOT_FILES.has(file)) return deny('RESOURCE_UNKNOWN', 'the path is not a file');
   return { org, app, file, query };
 }
+
+/** Whether this may be the name of a file: what the upstream calls one goes into paths and keys, too. */
+export const isFileName = (text: string): boolean => FILE.test(text) && !NOT_FILES.has(text);
 
 /** The address of a target at the upstream: its path rebuilt, its query byte for byte. */
 export function upstreamPath({ org, app, file, query }: Target): string {

@@ -17,8 +17,15 @@ import { createWaiter, type SlotInUse, type SlotRequest, type Waiter } from './w
 /** What all lines of this replica have in common: the clients that wait in all of them, and news for the account. */
 export type Here = { readonly clients: Clients; hasAccepted: boolean };
 
-/** What a line needs; `onLate` is called when an attempt went late. */
-export type LineDeps = { fairness: FairQueueConfig; ledger: Ledger; clock: Clock; here: Here; onLate: () => void };
+/** What a line needs: `spareRoom` slots must be free for one to count as spare; `onLate` is called when an attempt went late. */
+export type LineDeps = {
+  fairness: FairQueueConfig;
+  spareRoom: number;
+  ledger: Ledger;
+  clock: Clock;
+  here: Here;
+  onLate: () => void;
+};
 
 /** Up to here an attempt counts as gone in time, in ms; the margin covers it. Telling the account costs a command. */
 const IN_TIME_MS = 20;
@@ -75,6 +82,18 @@ export class Line {
     else this.queue.push(waiter);
     this.#serve();
     return slot;
+  }
+
+  /** A slot that would otherwise go unused: nobody waits, and much of what may be had is free; undefined if there is none. */
+  async spare({ app }: SlotRequest): Promise<SlotInUse | undefined> {
+    if (this.queue.size > 0) return undefined;
+    const track = this.#tracks.of(app);
+    if (!track.isIdle) return undefined;
+    await track.ask({ count: 1, clients: this.#deps.here.clients, accepted: false });
+    const isFree = this.queue.size === 0 && track.outlook.room >= this.#deps.spareRoom;
+    const slot = isFree ? track.takeDue() : undefined;
+    this.#serve();
+    return slot && this.#inUse(slot, track);
   }
 
   /** The upstream has accepted these credentials: who waits with them need not stand with the unproven any more. */

@@ -28,6 +28,7 @@ export async function openQuota({ quota, redis, egress, notice }: OpenQuotaOptio
     maxQueuedPerClient: quota.maxQueuedPerClient,
     maxQueuedBytes: quota.maxQueuedBytes,
     unprovenShare: quota.unprovenPercent / 100,
+    spareRoom: quota.perSecond / 2,
     weights: readWeights(quota.weights),
     scopesOf: scopesBy(quota),
   };

@@ -19,7 +19,7 @@ export type Slots = AsyncDisposable & {
   /**
    * Waits for a slot. Rejects with a GatewayError: QUEUE_FULL at once when the wait would be too long or the queue is
    * full, and when the wait has become too long after all (with `retryAfterMs`); CLIENT_GONE when the signal aborts;
-   * DRAINING when disposed.
+   * DRAINING when disposed. One for which a spare slot will do is given one at once, or refused.
    */
   acquire(request: SlotRequest): Promise<SlotInUse>;
   /** The upstream has accepted these credentials: who waits with them counts as proven from now on. */
@@ -35,6 +35,8 @@ export type SlotsOptions = FairQueueConfig & {
   maxQueued: number;
   maxQueuedPerClient: number;
   maxQueuedBytes: number;
+  /** How many slots must be to be had at once for one of them to count as spare. */
+  spareRoom: number;
   scopesOf: (request: Pick<SlotRequest, 'app' | 'kind'>) => Scopes;
 };
 
@@ -71,7 +73,7 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
     const known = lines.get(egress);
     if (known) return known;
     const scopesOf = (each: string) => options.scopesOf({ app: each, kind });
-    const line = new Line(scopesOf, { fairness: options, ledger, clock, here, onLate });
+    const line = new Line(scopesOf, { fairness: options, spareRoom: options.spareRoom, ledger, clock, here, onLate });
     lines.set(egress, line);
     return line;
   };
@@ -101,6 +103,11 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
 
   const acquire = async (request: SlotRequest): Promise<SlotInUse> => {
     const line = lineOf(request);
+    if (request.isSpare) {
+      const slot = isClosed ? undefined : await line.spare(request);
+      if (slot) return slot;
+      throw new GatewayError('QUEUE_FULL', { retryAfterMs: 1000, reason: 'no slot is spare' });
+    }
     const refusal = refusalOf(request, line);
     if (refusal) throw refusal;
     waitingBytes += request.bytes;

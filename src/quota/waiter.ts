@@ -5,12 +5,16 @@ import type { Place } from './lane.ts';
 /** What a request is for; each kind may have an allowance of its own. */
 export type Kind = 'upload' | 'download' | 'thumbnail';
 
-/** A request for leave to make an attempt; `isRetry`: it had a slot and was refused, so it stands first. */
+/**
+ * A request for leave to make an attempt. `isRetry`: it had a slot and was refused, so it stands first. `isSpare`: it is
+ * worth nothing but what nobody else needs, so it does not stand in line at all.
+ */
 export type SlotRequest = Place & {
   kind: Kind;
   bytes: number;
   maxWaitMs: number;
   isRetry: boolean;
+  isSpare: boolean;
   signal: AbortSignal;
 };
 

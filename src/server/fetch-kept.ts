@@ -23,6 +23,8 @@ export type Fetch = {
   path: string;
   headers: Record<string, string>;
   entry: Entry | undefined;
+  /** Only what nobody else needs is used for it. */
+  isSpare?: boolean;
   /** Aborts when the gateway closes. */
   closing: AbortSignal;
   /** Whether nobody else waits for this fetch. */
@@ -51,6 +53,7 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
         kind: variant === 'original' ? 'download' : 'thumbnail',
         bearer,
         asked,
+        isSpare: fetch.isSpare ?? false,
         signal: AbortSignal.any([leaving.signal, fetch.closing]),
         onSent: leaving.stay,
       },

@@ -29,6 +29,8 @@ export type Asking = {
   bearer: Bearer;
   asked?: Asked;
   signal?: AbortSignal;
+  /** Only what nobody else needs is used for it. */
+  isSpare?: boolean;
   onSent?: () => void;
 };
 
@@ -41,7 +43,7 @@ const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, download: 1, upl
 export async function forward(
   { clock, send, access, line, prove }: ForwardDeps,
   request: Omit<OutboundRequest, 'turn' | 'signal' | 'trail' | 'onDeparture'>,
-  { kind, bearer, asked, signal, onSent = () => {} }: Asking,
+  { kind, bearer, asked, signal, isSpare = false, onSent = () => {} }: Asking,
   exchange: Exchange,
 ): Promise<Forwarded> {
   const { app, token } = bearer;
@@ -52,6 +54,7 @@ export async function forward(
     bearer: bearer.key,
     kind,
     isProven,
+    isSpare,
     priority: line.thumbnailsFirst ? CLASSES[kind] : 0,
     maxWaitMs: line.maxWaitMs[kind],
   };

@@ -152,7 +152,8 @@ function answer(entry: Entry, status: string, req: Request, res: Response, excha
   return answerKept(entry, req, res, exchange, deps);
 }
 
-function dispose(fetched: Fetched): void {
+/** Lets go of what nobody takes. */
+export function dispose(fetched: Fetched): void {
   if (fetched.kind !== 'passed' || fetched.outcome.kind !== 'answer') return;
   fetched.outcome.body.destroy();
   fetched.outcome.release();

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { SizePolicy } from '../policy/size.ts';
+import { beginsAsPicture } from '../policy/file-type.ts';
 import { maxBodyBytes } from '../policy/size.ts';
 import { upstreamPath } from '../policy/target.ts';
 import { uploadHeaders } from '../upstream/headers.ts';
@@ -14,6 +15,7 @@ import { open } from './open.ts';
 import { recognise } from './recognise.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
+import type { Warmer } from './warm.ts';
 
 /** What an upload needs on its way. */
 export type UploadDeps = RespondDeps &
@@ -25,6 +27,8 @@ export type UploadDeps = RespondDeps &
     body: { idleMs: number; totalMs: number };
     spool: Spool;
     limit: LimitRules;
+    /** Where thumbnails are fetched ahead, if they are. */
+    warmer: Warmer | undefined;
   };
 
 /** POST …/chatfiles: the body is taken in whole and judged, then sent with a known length, byte for byte as it came. */
@@ -55,7 +59,12 @@ export const upload =
         body,
       } as const;
       const forwarded = await forward(deps, request, { kind: 'upload', bearer }, exchange);
-      const outcome = await learnUpload(forwarded, bearer, deps);
+      const { outcome, files } = await learnUpload(forwarded, bearer, deps);
+      if (beginsAsPicture(watch.fileHead)) {
+        for (const { uuid: file, secret } of files) {
+          deps.warmer?.add({ bearer, file, secret, path: upstreamPath({ ...target, file, query: '' }) });
+        }
+      }
       await respond(outcome, req, res, exchange, deps);
     } finally {
       await body.release();

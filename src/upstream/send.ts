@@ -20,7 +20,10 @@ export type OutboundRequest = {
 };
 
 /** A request's place in the line for slots. */
-export type Turn = Pick<SlotRequest, 'client' | 'app' | 'bearer' | 'isProven' | 'priority' | 'kind' | 'maxWaitMs'>;
+export type Turn = Pick<
+  SlotRequest,
+  'client' | 'app' | 'bearer' | 'isProven' | 'priority' | 'kind' | 'maxWaitMs' | 'isSpare'
+>;
 
 /** What the layers note about one request: attempts made, ms spent waiting for slots and for the upstream. */
 export type Trail = { attempts: number; queuedMs: number; upstreamMs: number };

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { APP, bearer, CHATFILES, ORG, uploadTo } from '../kit/easemob.ts';
 import { type RunOptions, startGateway } from '../kit/gateway.ts';
 
@@ -83,5 +83,40 @@ describe('a thumbnail', () => {
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(downloads().filter(({ path }) => path.includes(file.uuid))).toHaveLength(1);
     expect(answers.filter(({ cache }) => cache === 'chatfiles-gateway; fwd=uri-miss; collapsed')).toHaveLength(99);
+  });
+
+  it('of a picture that went up through us is there before anybody asks, where that is switched on', async () => {
+    const { gateway, tokenOf, downloads } = await start({ set: ['cache.warmOnUpload=true'] });
+    const ann = tokenOf('ann');
+    const { uuid, secret = '' } = await uploadTo(gateway.url, ann, PICTURE, { 'restrict-access': 'true' });
+    await vi.waitFor(() => expect(downloads().filter(({ path }) => path.includes(uuid))).toHaveLength(1));
+    const ask = (token: string) =>
+      fetch(`${gateway.url}${CHATFILES}/${uuid}`, {
+        headers: bearer(token, { thumbnail: 'true', 'share-secret': secret }),
+      });
+    await vi.waitFor(async () => {
+      const response = await ask(ann);
+      expect(response.headers.get('cache-status')).toBe('chatfiles-gateway; hit; detail=memory');
+    });
+    // No other bearer has a right from that.
+    expect((await ask(tokenOf('bob'))).headers.get('cache-status')).toBe(
+      'chatfiles-gateway; fwd=request; fwd-status=304',
+    );
+  });
+
+  it('is not fetched ahead while others need the quota, nor of what is no picture', async () => {
+    const { gateway, emulator, tokenOf, downloads } = await start({
+      set: ['cache.warmOnUpload=true', 'quota.perSecond=4'],
+    });
+    const ann = tokenOf('ann');
+    const text = await uploadTo(gateway.url, ann, 'no picture');
+    const uploads = await Promise.all(Array.from({ length: 8 }, () => uploadTo(gateway.url, ann, PICTURE)));
+    expect(emulator.received().filter(({ method, status }) => method === 'POST' && status === 200)).toHaveLength(
+      1 + 1 + 8,
+    );
+    expect(downloads()).toEqual([]);
+    await vi.waitFor(() => expect(downloads().length).toBeGreaterThan(1), { timeout: 10_000 });
+    expect(downloads().some(({ path }) => path.includes(text.uuid))).toBe(false);
+    expect(uploads).toHaveLength(8);
   });
 });

@@ -9,6 +9,7 @@ const OPTIONS = {
   maxQueuedPerClient: 1000,
   maxQueuedBytes: 1e9,
   unprovenShare: 0.2,
+  spareRoom: 15,
   weights: {},
   scopesOf: () => ['egress'] as const,
 };
@@ -38,6 +39,7 @@ describe('an attempt that goes out later than its slot', () => {
         bytes: 0,
         maxWaitMs: 60_000,
         isRetry: false,
+        isSpare: false,
         signal,
       });
     const first = Array.from({ length: 30 }, () => ask().then((slot) => granted.push(slot)));

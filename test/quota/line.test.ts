@@ -18,6 +18,7 @@ const options: SlotsOptions = {
   maxQueuedPerClient: 1000,
   maxQueuedBytes: 1_000_000,
   unprovenShare: 0.2,
+  spareRoom: 15,
   weights: {},
   scopesOf: ({ app }) => ['egress', `app:${app}`],
 };
@@ -47,6 +48,7 @@ const crowd = (slots: Slots) => {
           bytes: 0,
           maxWaitMs: 600_000,
           isRetry: false,
+          isSpare: false,
           signal: new AbortController().signal,
           ...requestOf(i),
         };

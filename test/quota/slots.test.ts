@@ -44,6 +44,7 @@ const options: SlotsOptions = {
   maxQueuedPerClient: 300,
   maxQueuedBytes: 1_000_000,
   unprovenShare: 0.2,
+  spareRoom: 15,
   weights: {},
   scopesOf: () => ['egress'],
 };
@@ -64,6 +65,7 @@ const requestOf = (client: string, more: Partial<SlotRequest> = {}): SlotRequest
   bytes: 0,
   maxWaitMs: 10_000,
   isRetry: false,
+  isSpare: false,
   signal: new AbortController().signal,
   ...more,
 });

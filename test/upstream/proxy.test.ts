@@ -28,7 +28,16 @@ const request = (more: Partial<OutboundRequest> = {}): OutboundRequest => ({
   path: '/o/a/chatfiles/x',
   headers: { authorization: 'Bearer t', connection: 'keep-alive' },
   signal: new AbortController().signal,
-  turn: { client: 'c', app: 'o/a', bearer: 'b', kind: 'download', isProven: true, priority: 0, maxWaitMs: 1000 },
+  turn: {
+    client: 'c',
+    app: 'o/a',
+    bearer: 'b',
+    kind: 'download',
+    isProven: true,
+    isSpare: false,
+    priority: 0,
+    maxWaitMs: 1000,
+  },
   trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
   ...more,
 });
