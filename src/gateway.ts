@@ -19,6 +19,7 @@ import { createEdge } from './server/edge.ts';
 import { refuseOnSocket } from './server/refuse.ts';
 import type { FetchDeps, Fetched } from './server/fetch-kept.ts';
 import type { Leader } from './server/kept.ts';
+import { createOutage } from './server/outage.ts';
 import type { RelayLimits } from './server/relay.ts';
 import { createWarmer } from './server/warm.ts';
 import type { Summary } from './server/summarize.ts';
@@ -82,6 +83,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     cache,
     keep: config.cache,
     answer: { maxBytes: maxBodyBytes(limits), idleMs: upstream.idleTimeoutMs },
+    outage: createOutage(clock),
     prove: (bearer) => slots.prove(bearer),
     line: {
       maxWaitMs: {

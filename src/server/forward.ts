@@ -4,12 +4,14 @@ import type { Clock } from '../clock.ts';
 import type { Kind } from '../quota/waiter.ts';
 import type { OutboundRequest, Outcome, Send } from '../upstream/send.ts';
 import type { Exchange } from './exchange.ts';
+import type { Outage } from './outage.ts';
 
 /** What asking the upstream needs: the way out, what is known of tokens, the rules of the line, and whom it tells of news. */
 export type ForwardDeps = {
   clock: Clock;
   send: Send;
   access: Access;
+  outage: Outage;
   line: LineRules;
   /** Called when the upstream has accepted a bearer that had to stand with the unproven. */
   prove: (bearer: string) => void;
@@ -41,7 +43,7 @@ const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, download: 1, upl
 
 /** The phase that asks the upstream, in line with everybody else, and learns from the answer which tokens it accepts. */
 export async function forward(
-  { clock, send, access, line, prove }: ForwardDeps,
+  { clock, send, access, outage, line, prove }: ForwardDeps,
   request: Omit<OutboundRequest, 'turn' | 'signal' | 'trail' | 'onDeparture'>,
   { kind, bearer, asked, signal, isSpare = false, onSent = () => {} }: Asking,
   exchange: Exchange,
@@ -65,6 +67,7 @@ export async function forward(
   };
   const { trail } = exchange;
   const outcome = await send({ ...request, turn, signal: signal ?? exchange.signal, trail, onDeparture });
+  outage.note(outcome);
   if (outcome.kind === 'answer' && outcome.status < 300) {
     access.learnAccepted(bearer, sentAt);
     if (!isProven) prove(bearer.key);

@@ -22,6 +22,7 @@ import { answerKept } from './answer-kept.ts';
 import type { Exchange } from './exchange.ts';
 import { fetchKept, type Fetched, type FetchDeps } from './fetch-kept.ts';
 import { limit, limitLocal, type LimitRules } from './limit.ts';
+import { saysDown } from './outage.ts';
 import { respondWithFile, type RespondDeps } from './respond.ts';
 import { cacheStatus } from './told.ts';
 
@@ -83,9 +84,10 @@ async function lookUp(key: CacheKey, { cache }: KeptDeps): Promise<Look> {
 }
 
 /** What to tell of a hit, if this request may see what is kept. */
-function seen({ bearer, asked }: KeptRequest, { tier }: Look, { access }: KeptDeps, hasJoined: boolean) {
-  const sight = access.maySee(bearer, asked);
+function seen({ bearer, asked }: KeptRequest, { tier }: Look, { access, outage }: KeptDeps, hasJoined: boolean) {
+  const sight = access.maySee(bearer, asked, outage.isOn);
   if (!sight.allowed || tier === undefined) return undefined;
+  if (sight.usedGrace) return cacheStatus({ hit: 'grace' });
   return hasJoined ? cacheStatus({ fwd: 'uri-miss', collapsed: true }) : cacheStatus({ hit: tier });
 }
 
@@ -136,8 +138,7 @@ async function ask(
     return answer(fetched.entry, status, req, res, exchange, deps);
   }
   const { outcome, sentAt } = fetched;
-  const isDown = outcome.kind === 'failure' || (outcome.kind === 'refusal' && outcome.status >= 500);
-  const sight = isDown && entry ? access.maySee(bearer, asked, true) : undefined;
+  const sight = saysDown(outcome) && entry ? access.maySee(bearer, asked, true) : undefined;
   if (entry && sight?.allowed) {
     if (outcome.kind === 'refusal') exchange.upstreamStatus = outcome.status;
     return answer(entry, cacheStatus({ hit: 'grace' }), req, res, exchange, deps);
