@@ -66,8 +66,10 @@ export async function forward(
     onSent();
   };
   const { trail } = exchange;
-  const outcome = await send({ ...request, turn, signal: signal ?? exchange.signal, trail, onDeparture });
-  outage.note(outcome);
+  const leaving = signal ?? exchange.signal;
+  const outcome = await send({ ...request, turn, signal: leaving, trail, onDeparture });
+  // What a client broke off itself says nothing of the upstream.
+  if (!leaving.aborted) outage.note(outcome);
   if (outcome.kind === 'answer' && outcome.status < 300) {
     access.learnAccepted(bearer, sentAt);
     if (!isProven) prove(bearer.key);
