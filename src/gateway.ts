@@ -124,6 +124,8 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     size: limits,
     body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },
     trustedProxies: config.trustedProxies,
+    cors: config.cors,
+    publicUrl: config.publicUrl,
   });
   const edge = createEdge(app, limits, (code, socket) =>
     refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),

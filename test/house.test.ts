@@ -57,6 +57,8 @@ describe('the house', () => {
   it.each([
     ['express', ['server', SHED]],
     ['helmet', ['server']],
+    ['cors', ['server', SHED]],
+    ['jsonc-parser', ['server']],
     ['http-proxy-middleware', ['upstream']],
     ['ioredis', ['redis']],
     ['rate-limiter-flexible', ['quota']],

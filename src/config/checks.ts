@@ -7,9 +7,7 @@ import { NOWHERE, type Place, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
 /** Keys that later versions fulfil, and what follows from them today. */
-const NOT_YET: Record<string, string> = {
-  publicUrl: "addresses in Easemob's answers are handed on as they are",
-};
+const NOT_YET: Record<string, string> = {};
 
 /** Two ports that cannot both be listened on. */
 export function findClashes(config: Config, places: ReadonlyMap<string, Place>, emulator: boolean): Problem[] {

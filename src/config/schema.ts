@@ -8,6 +8,7 @@ import { clientLimitSchema, egressSchema, quotaSchema } from '../quota/config.ts
 import { redisSchema } from '../redis/config.ts';
 import {
   adminSchema,
+  corsSchema,
   limitsSchema,
   listenSchema,
   publicUrlSchema,
@@ -33,6 +34,7 @@ export const configSchema = z.strictObject({
   tell: tellSchema.prefault({}),
   log: logSchema.prefault({}),
   publicUrl: publicUrlSchema,
+  cors: corsSchema.prefault({}),
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),

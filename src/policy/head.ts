@@ -78,7 +78,8 @@ export function checkHead({ method, httpVersion, rawHeaders }: Head): Decision {
   return allow;
 }
 
-function isHost(value: string): boolean {
+/** Whether this may be the value of a Host field. */
+export function isHost(value: string): boolean {
   const match = HOST.exec(value);
   return match !== null && Number(match[1] ?? 0) <= MAX_PORT;
 }

@@ -3,13 +3,14 @@ import { Socket } from 'node:net';
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 import { GatewayError } from '../errors.ts';
+import { type CorsConfig, createCors } from './cors.ts';
 import { download, type DownloadDeps } from './download.ts';
 import { open } from './open.ts';
 import { type Handler, serve, type ServeDeps } from './serve.ts';
 import { upload, type UploadDeps } from './upload.ts';
 
 /** What the routes need, and which peers may say whom they speak for (Express's `trust proxy`: addresses or a hop count). */
-export type AppDeps = ServeDeps & UploadDeps & DownloadDeps & { trustedProxies: string[] | number };
+export type AppDeps = ServeDeps & UploadDeps & DownloadDeps & { trustedProxies: string[] | number; cors: CorsConfig };
 
 /** The headers of every answer: what users upload must never run or be framed in this origin. */
 const securityHeaders = helmet({
@@ -38,11 +39,14 @@ export function createApp(deps: AppDeps): Express {
   app.enable('strict routing');
   app.set('trust proxy', deps.trustedProxies);
   app.use(securityHeaders);
+  const cors = createCors(deps.cors);
+  if (cors) app.use(cors.fields);
 
   const uploads = '/:org/:app/chatfiles';
   const file = '/:org/:app/chatfiles/:file';
   app.post(uploads, serve(deps, upload(deps)));
   app.get(file, serve(deps, download(deps)));
+  if (cors) app.options([uploads, file], serve(deps, cors.preflight));
   app.all(uploads, serve(deps, refuseMethod('POST')));
   app.all(file, serve(deps, refuseMethod('GET, HEAD')));
   app.use(serve(deps, refuseTarget));

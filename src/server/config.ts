@@ -93,6 +93,24 @@ export const tellSchema = z.strictObject({
     .describe('Whether answers tell how long they waited for a slot and for Easemob, in the field Server-Timing.'),
 });
 
+const corsError = "must be '*' or an origin like https://chat.example.com, without a path";
+
+/** Which pages of other origins may read what the gateway answers. */
+export const corsSchema = z.strictObject({
+  origins: z
+    .array(
+      z
+        .string({ error: corsError })
+        .refine((text) => text === '*' || URL.parse(text)?.origin === text, { error: corsError }),
+      { error: `must be a list of origins like https://chat.example.com, or of '*' alone` },
+    )
+    .default(() => [])
+    .describe("The origins of pages that may read answers; '*' for all. Empty: none."),
+  maxAgeSeconds: whole(0, 86_400)
+    .default(600)
+    .describe('How long, in seconds, a browser may remember that, before it asks again.'),
+});
+
 /** The origin under which clients reach the gateway. */
 export const publicUrlSchema = z
   .string({ error: originError() })

@@ -1,9 +1,11 @@
+import type { Request } from 'express';
 import type { Clock } from '../clock.ts';
 import type { SizePolicy } from '../policy/size.ts';
 import { beginsAsPicture } from '../policy/file-type.ts';
 import { maxBodyBytes } from '../policy/size.ts';
 import { upstreamPath } from '../policy/target.ts';
 import { uploadHeaders } from '../upstream/headers.ts';
+import type { Outcome } from '../upstream/send.ts';
 import type { Spool } from '../upstream/spool.ts';
 import { admit } from './admit.ts';
 import { authorize, type AuthorizePolicy } from './authorize.ts';
@@ -12,6 +14,7 @@ import { forward, type ForwardDeps } from './forward.ts';
 import { limit, type LimitRules } from './limit.ts';
 import { learnUpload } from './learn-upload.ts';
 import { open } from './open.ts';
+import { publicOrigin, withOrigin } from './public-url.ts';
 import { recognise } from './recognise.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
@@ -27,9 +30,18 @@ export type UploadDeps = RespondDeps &
     body: { idleMs: number; totalMs: number };
     spool: Spool;
     limit: LimitRules;
+    /** The address by which clients reach the gateway, where they do not say it themselves. */
+    publicUrl: string | undefined;
     /** Where thumbnails are fetched ahead, if they are. */
     warmer: Warmer | undefined;
   };
+
+/** The answer with the gateway's address in the place of the upstream's. */
+function atOurPlace(outcome: Outcome, req: Request, publicUrl: string | undefined): Outcome {
+  if (outcome.kind !== 'answer' || outcome.whole === undefined) return outcome;
+  const origin = publicOrigin(req, publicUrl);
+  return origin === undefined ? outcome : { ...outcome, whole: withOrigin(outcome.whole, origin) };
+}
 
 /** POST …/chatfiles: the body is taken in whole and judged, then sent with a known length, byte for byte as it came. */
 export const upload =
@@ -65,7 +77,7 @@ export const upload =
           deps.warmer?.add({ bearer, file, secret, path: upstreamPath({ ...target, file, query: '' }) });
         }
       }
-      await respond(outcome, req, res, exchange, deps);
+      await respond(atOurPlace(outcome, req, deps.publicUrl), req, res, exchange, deps);
     } finally {
       await body.release();
     }
