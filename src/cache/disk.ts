@@ -117,7 +117,8 @@ class FolderDisk implements Disk {
 
   erase(selector: Selector): Promise<boolean> {
     if (this.#pending.isCrowded && selector.app !== undefined) return this.erase({});
-    const isPending = this.#pending.has(selector);
+    // A wider erasure that is not written yet has emptied the index, but not the disk.
+    const isPending = this.#pending.isErasing || this.#pending.has(selector);
     const mayBeThere = this.#mayKnow((log) => log.erase(selector));
     if (!isPending && !mayBeThere && selector.file !== undefined) return Promise.resolve(true);
     const isKept = this.#pending.erase(selector);
