@@ -134,9 +134,14 @@ class FolderDisk implements Disk {
   }
 
   async idle(): Promise<void> {
-    await this.#opening;
-    await this.#log?.indexed;
-    await this.#log?.idle();
+    let opening: Promise<void> | undefined;
+    // It may turn out that the folder is lost.
+    while (opening !== this.#opening) {
+      opening = this.#opening;
+      await opening;
+      await this.#log?.indexed;
+      await this.#log?.idle();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
