@@ -6,7 +6,7 @@
  */
 import type { CacheConfig } from './config.ts';
 import { createDisk, type DiskDeps, type DiskStats } from './disk.ts';
-import { bytesOf, type CacheKey, covers, type Entry, type Selector, textOf } from './entry.ts';
+import { bytesOf, type CacheKey, covers, type Entry, type Selector, textOf, withOwnBytes } from './entry.ts';
 import { createMemory, type MemoryStats } from './memory.ts';
 
 /** Which tier an entry came from. */
@@ -97,9 +97,10 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
         void erase(key);
         return false;
       }
+      const own = withOwnBytes(entry);
       voidReadings(key);
-      memory.set(key, entry);
-      disk?.put(key, entry);
+      memory.set(key, own);
+      disk?.put(key, own);
       return true;
     },
     delete: erase,

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import { bytesOf, type CacheKey, covers, type Entry, isExpired, type Selector, textOf } from './entry.ts';
+import { bytesOf, type CacheKey, covers, type Entry, isExpired, type Selector, textOf, withOwnBytes } from './entry.ts';
 
 /** The tier in memory: bounded by bytes, and what was not asked for longest goes first. */
 export type Memory = {
@@ -44,21 +44,11 @@ export function createMemory({ maxBytes, lifetimeMs }: MemoryOptions, clock: Clo
       misses += 1;
       return undefined;
     },
-    set: (key, entry) => void kept.set(textOf(key), { key, entry: { ...entry, body: ownBytes(entry.body) } }),
+    set: (key, entry) => void kept.set(textOf(key), { key, entry: withOwnBytes(entry) }),
     erase(selector) {
       if (selector.variant !== undefined) return void kept.delete(textOf(selector));
       for (const [text, { key }] of kept.entries()) if (covers(selector, key)) kept.delete(text);
     },
     stats: () => ({ entries: kept.size, bytes: kept.calculatedSize, hits, misses, evictions }),
   };
-}
-
-/** A small piece of a large buffer keeps all of it alive; the count of bytes would then be a lie. */
-const ownBytes = (body: Buffer): Buffer =>
-  body.buffer.byteLength <= 2 * body.length + OVERHEAD_BYTES ? body : copyOf(body);
-
-function copyOf(body: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(body.length);
-  body.copy(copy);
-  return copy;
 }
