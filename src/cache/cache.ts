@@ -22,6 +22,8 @@ export type CacheStats = { memory: MemoryStats; disk: DiskStats | undefined };
 export type Cache = AsyncDisposable & {
   /** What is in memory, at once. It counts as a hit or a miss there; go on with `fromDisk`. */
   fromMemory(key: CacheKey): Entry | undefined;
+  /** Whether something may be in memory; counts as neither a hit nor a miss. */
+  isInMemory(key: CacheKey): boolean;
   /** What is on the disk; from now on it is in memory, too. */
   fromDisk(key: CacheKey): Promise<Entry | undefined>;
   /** Both, one after the other. */
@@ -85,6 +87,7 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
 
   return {
     fromMemory: (key) => memory.get(key),
+    isInMemory: (key) => memory.has(key),
     fromDisk,
     async get(key) {
       const entry = memory.get(key);

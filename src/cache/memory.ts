@@ -5,6 +5,8 @@ import { bytesOf, type CacheKey, covers, type Entry, isExpired, type Selector, t
 /** The tier in memory: bounded by bytes, and what was not asked for longest goes first. */
 export type Memory = {
   get(key: CacheKey): Entry | undefined;
+  /** Whether there may be one; this is no asking, and counts as none. */
+  has(key: CacheKey): boolean;
   set(key: CacheKey, entry: Entry): void;
   erase(selector: Selector): void;
   stats(): MemoryStats;
@@ -44,6 +46,7 @@ export function createMemory({ maxBytes, lifetimeMs }: MemoryOptions, clock: Clo
       misses += 1;
       return undefined;
     },
+    has: (key) => kept.has(textOf(key)),
     set: (key, entry) => void kept.set(textOf(key), { key, entry: withOwnBytes(entry) }),
     erase(selector) {
       if (selector.variant !== undefined) return void kept.delete(textOf(selector));

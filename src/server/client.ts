@@ -2,7 +2,7 @@
  * Who is the client: the address it comes from, as far as proxies in front are believed, and the key it is counted by.
  */
 import { createHmac } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Request } from 'express';
 import ipaddr from 'ipaddr.js';
@@ -59,9 +59,21 @@ export function readAddress(text: string): string | undefined {
  * The address of a request's client: of all that the field names, the right-most that is no trusted proxy; the peer's
  * where nobody is trusted or the field holds no address. To be read early: a socket that is gone forgets its peer.
  */
-export function addressOf(req: Request): string {
-  return readAddress(req.ip ?? '') ?? readAddress(req.socket.remoteAddress ?? '') ?? 'unknown';
+export function addressOf({ headers, socket }: IncomingMessage, trusts: Trusts): string {
+  const peer = socket.remoteAddress ?? '';
+  const named = headers['x-forwarded-for'];
+  const hops = typeof named === 'string' && named !== '' ? named.split(',').toReversed() : [];
+  // From hop to hop away from here, until one is not trusted; the last that is named is it in any case.
+  let address = peer;
+  for (const [i, next] of hops.entries()) {
+    if (!trusts(address.trim(), i)) break;
+    address = next;
+  }
+  return readAddress(address) ?? readAddress(peer) ?? 'unknown';
 }
+
+/** Whether an address, so many hops away, is a trusted proxy (as Express compiles it from its setting). */
+export type Trusts = (address: string, hop: number) => boolean;
 
 /** Takes a look at a request, and warns of the first whose word on its client is not taken. */
 export type ForwardedWatch = (req: Request) => void;
@@ -75,7 +87,7 @@ export function createForwardedWatch(warn: (message: string, details: object) =>
   return (req) => {
     if (hasWarned) return;
     const peer = req.socket.remoteAddress ?? '';
-    const trusts = req.app.get('trust proxy fn') as (address: string, hop: number) => boolean;
+    const trusts = req.app.get('trust proxy fn') as Trusts;
     const isTrusted = trusts(peer, 0);
     const field = ignoredField(req.headers, isTrusted);
     if (field === undefined) return;
