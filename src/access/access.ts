@@ -30,6 +30,8 @@ export type Access = AsyncDisposable & {
   lookUp(bearer: Bearer): Promise<void> | undefined;
   /** Whether a stored file may be shown. */
   maySee(bearer: Bearer, asked: Asked, isUpstreamDown?: boolean): Sight;
+  /** Whether the token is believed at the moment, for whatever file: part (a) of the rule. */
+  holdsGrant(bearer: Bearer): boolean;
   /** What the upstream has lately refused this token for; the answer may be repeated without asking. */
   refusalOf(bearer: Bearer): TokenRefusal | undefined;
   /** Whether the upstream has lately accepted the token for anything: for taking turns, never for showing files. */
@@ -50,8 +52,8 @@ export type Access = AsyncDisposable & {
 /** What is remembered, and whether it is shared: not, with others at the moment, or not while Redis is away. */
 export type AccessStats = { tokens: number; files: number; shown: number; shared: 'off' | 'connected' | 'away' };
 
-/** Tells the operator something about the start. */
-export type AccessNotice = (level: 'info' | 'warn', message: string) => void;
+/** Tells the operator what replicas do not share, and when that changes. */
+export type AccessNotice = (level: 'info' | 'warn', message: string, details?: object) => void;
 
 /** What the room needs besides its config. */
 export type AccessDeps = {
@@ -84,8 +86,10 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
             url: redis.url,
             keyPrefix: redis.keyPrefix,
             keepMs: windows.grantMs + windows.graceMs,
+            shiftMs: redis.shiftMs,
             onRefusal: (key, refusal, refusedAt) => grants.hear(key, refusal, refusedAt),
-            ...(redis.shiftMs ? { shiftMs: redis.shiftMs } : {}),
+            onAway: (reason) => notice('warn', AWAY, { reason }),
+            onBack: () => notice('info', BACK),
           },
           clock,
         )
@@ -109,6 +113,7 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
       const facts = proofs.factsOf({ app: bearer.app, file }, bearer.key, secret);
       return maySee(grants.factsOf(bearer), facts, windows, moment);
     },
+    holdsGrant: (bearer) => grants.isGranted(bearer),
     refusalOf: (bearer) => grants.refusalOf(bearer),
     isProven: (app, token) => grants.isProven(digests.ofToken(app, token)),
     learnAnswer(bearer, file, secretSent, sentAt) {
@@ -139,6 +144,8 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
   };
 }
 
+const AWAY = 'Redis is away: this replica knows only by itself which tokens Easemob accepts';
+const BACK = 'Redis is back: replicas tell each other again which tokens Easemob accepts';
 const UNSHARED =
   'secrets.digestKey is not set: each replica asks Easemob itself about every token, ' +
   'and a token that is refused at one is believed at the others until access.grantSeconds have passed';

@@ -25,6 +25,8 @@ export type Grants = {
   lookUp(bearer: Bearer): Promise<void> | undefined;
   /** What may be believed of a token now. */
   factsOf(bearer: Bearer): TokenFacts;
+  /** Whether it is believed, for whatever file. */
+  isGranted(bearer: Bearer): boolean;
   /** The refusal that may be repeated without asking the upstream. */
   refusalOf(bearer: Bearer): TokenRefusal | undefined;
   /** Whether the upstream has accepted the token lately for anything; says nothing of what it may see. */
@@ -167,6 +169,7 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
       return question;
     },
     factsOf,
+    isGranted,
     refusalOf,
     isProven(key) {
       const record = book.get(key);

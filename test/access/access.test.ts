@@ -20,8 +20,10 @@ describe('a token', () => {
   it('is believed for a window from when the accepted request was sent, not from its answer', async () => {
     open(access);
     expect(await sees(access, 't')).toEqual(no('no-grant'));
+    expect(access.holdsGrant(bearerOf(access, 't'))).toBe(false);
     accepts({ access }, 't', now() - 5000);
     expect(await sees(access, 't')).toEqual(yes);
+    expect(access.holdsGrant(bearerOf(access, 't'))).toBe(true);
     await clock.advance(WINDOW - 5001);
     expect(await sees(access, 't')).toEqual(yes);
     await clock.advance(1);
