@@ -144,13 +144,14 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
     shared?.refuse(key, { refusal, refusedAt: sentAt, spendForMs });
   };
 
-  const repeated = (key: string | undefined): TokenRefusal | undefined => {
-    const record = key === undefined ? undefined : book.get(key);
-    if (!record || clock.monotonic() >= record.refusedUntil) return undefined;
-    return record.refusedAt > Math.max(record.acceptedAt, record.provenAt) ? record.refusal : undefined;
+  const refusalOf = ({ key }: Bearer): TokenRefusal | undefined => {
+    const text = book.get(key);
+    const proof = book.get(links.get(key)?.identity ?? '');
+    const acceptedAt = Math.max(text?.acceptedAt ?? NEVER, text?.provenAt ?? NEVER);
+    const isRepeated = (record: TokenRecord | undefined) =>
+      record && clock.monotonic() < record.refusedUntil && record.refusedAt > acceptedAt;
+    return (isRepeated(text) && text?.refusal) || (isRepeated(proof) && proof?.refusal) || undefined;
   };
-
-  const refusalOf = (bearer: Bearer) => repeated(bearer.key) ?? repeated(links.get(bearer.key)?.identity);
 
   return {
     lookUp(bearer) {

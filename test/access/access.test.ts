@@ -250,6 +250,15 @@ describe('a token that proves itself', () => {
     expect((await sees(access, agoraToken({ level: 0 }))).allowed).toBe(false);
   });
 
+  it('is believed again once the upstream accepts it after all', async () => {
+    access.learnRefusal(bearerOf(access, token), BAD_TOKEN, now());
+    expect(access.refusalOf(bearerOf(access, token))).toBe('token-refused');
+    await clock.advance(1);
+    accepts({ access }, token, now());
+    expect(access.refusalOf(bearerOf(access, token))).toBeUndefined();
+    expect(await sees(access, token)).toEqual(yes);
+  });
+
   it('ends when it says so', async () => {
     access.learnUpload(APP, FILE, undefined, now());
     const short = agoraToken({ lasts: 10 });
