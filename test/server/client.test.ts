@@ -10,6 +10,7 @@ import {
   ignoredField,
   networkOf,
   readAddress,
+  type Trusts,
 } from '../../src/server/client.ts';
 
 const TOKEN = 'YWMtSecretSecretSecret';
