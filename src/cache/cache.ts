@@ -22,8 +22,8 @@ export type CacheStats = { memory: MemoryStats; disk: DiskStats | undefined };
 export type Cache = AsyncDisposable & {
   /** What is in memory, at once. It counts as a hit or a miss there; go on with `fromDisk`. */
   fromMemory(key: CacheKey): Entry | undefined;
-  /** Whether something may be in memory; counts as neither a hit nor a miss. */
-  isInMemory(key: CacheKey): boolean;
+  /** The same, counted only if it is a hit, for somebody who will ask again if it is none. */
+  peekMemory(key: CacheKey): Entry | undefined;
   /** What is on the disk; from now on it is in memory, too. */
   fromDisk(key: CacheKey): Promise<Entry | undefined>;
   /** Both, one after the other. */
@@ -87,7 +87,7 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
 
   return {
     fromMemory: (key) => memory.get(key),
-    isInMemory: (key) => memory.has(key),
+    peekMemory: (key) => memory.peek(key),
     fromDisk,
     async get(key) {
       const entry = memory.get(key);

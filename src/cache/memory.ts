@@ -5,8 +5,8 @@ import { bytesOf, type CacheKey, covers, type Entry, isExpired, type Selector, t
 /** The tier in memory: bounded by bytes, and what was not asked for longest goes first. */
 export type Memory = {
   get(key: CacheKey): Entry | undefined;
-  /** Whether there may be one; this is no asking, and counts as none. */
-  has(key: CacheKey): boolean;
+  /** The same, but counted only if it is there: whoever asks so asks again. */
+  peek(key: CacheKey): Entry | undefined;
   set(key: CacheKey, entry: Entry): void;
   erase(selector: Selector): void;
   stats(): MemoryStats;
@@ -34,19 +34,24 @@ export function createMemory({ maxBytes, lifetimeMs }: MemoryOptions, clock: Clo
     },
   });
 
+  const peek = (key: CacheKey): Entry | undefined => {
+    const text = textOf(key);
+    const found = kept.get(text);
+    if (found && !isExpired(found.entry, lifetimeMs, clock.now())) {
+      hits += 1;
+      return found.entry;
+    }
+    if (found) kept.delete(text);
+    return undefined;
+  };
+
   return {
+    peek,
     get(key) {
-      const text = textOf(key);
-      const found = kept.get(text);
-      if (found && !isExpired(found.entry, lifetimeMs, clock.now())) {
-        hits += 1;
-        return found.entry;
-      }
-      if (found) kept.delete(text);
-      misses += 1;
-      return undefined;
+      const entry = peek(key);
+      if (!entry) misses += 1;
+      return entry;
     },
-    has: (key) => kept.has(textOf(key)),
     set: (key, entry) => void kept.set(textOf(key), { key, entry: withOwnBytes(entry) }),
     erase(selector) {
       if (selector.variant !== undefined) return void kept.delete(textOf(selector));

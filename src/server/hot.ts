@@ -88,7 +88,8 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     const app = `${org}/${target.app}`;
     const { isSmall, variant } = readWish(headers, '');
     if (variant === undefined || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
-    if (!cache.isInMemory({ app, file, variant })) return undefined;
+    const entry = cache.peekMemory({ app, file, variant });
+    if (!entry) return undefined;
     const { method = '', httpVersion, rawHeaders } = req;
     const secret = headers['share-secret'];
     if (Array.isArray(secret) || !checkHead({ method, httpVersion, rawHeaders }).allowed) return undefined;
@@ -101,8 +102,6 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (!sight.allowed || sight.usedGrace) return undefined;
     const peer = socket.remoteAddress ?? '';
     if (ignoredField(headers, deps.trusts(peer, 0)) !== undefined) return undefined;
-    const entry = cache.fromMemory({ app, file, variant });
-    if (!entry) return undefined;
     const exchange: Exchange = {
       id: randomUUID(),
       startedAt,
