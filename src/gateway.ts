@@ -13,8 +13,9 @@ import { maxBodyBytes } from './policy/size.ts';
 import { createClientLimit, createLocalAllowance } from './quota/client-limit.ts';
 import { openQuota, type QuotaNotice } from './quota/open.ts';
 import { createAdmin } from './server/admin.ts';
-import { createApp, SECURITY_HEADERS } from './server/app.ts';
-import { createClientKey, createForwardedWatch, networkOf } from './server/client.ts';
+import { type AppDeps, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
+import { createClientKey, createForwardedWatch, networkOf, type Trusts } from './server/client.ts';
+import { createHot } from './server/hot.ts';
 import { createEdge } from './server/edge.ts';
 import { refuseOnSocket } from './server/refuse.ts';
 import type { FetchDeps, Fetched } from './server/fetch-kept.ts';
@@ -98,7 +99,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const isWarming = config.cache.enabled && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(asking)) : undefined;
 
-  const app = createApp({
+  const deps: AppDeps = {
     ...asking,
     record,
     isCaching: config.cache.enabled,
@@ -126,8 +127,11 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     trustedProxies: config.trustedProxies,
     cors: config.cors,
     publicUrl: config.publicUrl,
-  });
-  const edge = createEdge(app, limits, (code, socket) =>
+  };
+  const app = createApp(deps);
+  const trusts = app.get('trust proxy fn') as Trusts;
+  const hot = createHot({ ...deps, trusts, securityFields: SECURITY_FIELDS }, app);
+  const edge = createEdge(config.cache.enabled ? hot : app, limits, (code, socket) =>
     refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
   );
   const drain = async (withinMs = DRAIN_MS) => {

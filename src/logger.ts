@@ -37,8 +37,8 @@ export type Logger = pino.Logger;
  */
 export function createLogger({ level, format }: LogConfig, sink?: LineSink): Logger {
   const isTerminal = sink === undefined && process.stdout.isTTY;
-  const isPretty = format === 'pretty' || (format === 'auto' && isTerminal);
-  const out = sink ?? pino.destination({ dest: process.stdout.fd, sync: true });
+  const isPretty = showsPretty(format, isTerminal);
+  const out = sink ?? standardOutput();
   const show = isPretty ? createPrettifier(isTerminal) : (line: string) => line;
   const options = {
     level,
@@ -49,6 +49,13 @@ export function createLogger({ level, format }: LogConfig, sink?: LineSink): Log
   };
   return pino(options, { write: (line: string) => void out.write(show(cleanLine(line))) });
 }
+
+/** Where lines go that are not for a test: written at once. */
+export const standardOutput = (): LineSink => pino.destination({ dest: process.stdout.fd, sync: true });
+
+/** Whether lines are made readable for people. */
+export const showsPretty = (format: LogConfig['format'], isTerminal: boolean): boolean =>
+  format === 'pretty' || (format === 'auto' && isTerminal);
 
 /** JSON sees no fields in an Error: without this, one under any key but `err` would be an empty object. */
 const withErrors = (record: Record<string, unknown>): Record<string, unknown> =>

@@ -3,7 +3,9 @@ import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, loadConfig } from './config.ts';
 import { DEMO, firstVisit } from './first-visit.ts';
 import { createGateway, type Gateway, ListenError } from './gateway.ts';
-import { createLogger } from './logger.ts';
+import { systemClock } from './clock.ts';
+import { createLogger, showsPretty, standardOutput } from './logger.ts';
+import { bufferLines, createRequestLog } from './request-log.ts';
 
 type StartFlags = { config?: string; emulator?: boolean; set: string[] };
 type EmulateFlags = { port: number; adminPort: number };
@@ -17,7 +19,11 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
     set,
     emulator,
   });
-  const logger = createLogger(config.log);
+  const isPretty = showsPretty(config.log.format, process.stdout.isTTY);
+  const lines = bufferLines(standardOutput(), systemClock);
+  process.once('exit', () => lines.flush());
+  const logger = createLogger(config.log, isPretty ? undefined : lines);
+  const logServed = isPretty ? undefined : createRequestLog(config.log, lines, systemClock);
   await using opening = new AsyncDisposableStack();
   let emulatorUrl: string | undefined;
   if (emulator) {
@@ -30,8 +36,11 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
   const gateway = opening.use(
     await createGateway(config, {
       notice: (level, message, details = {}) => logger[level](details, message),
-      record: (summary) =>
-        logger[summary.source === 'upstream' || summary.source === 'gateway' ? 'warn' : 'info'](summary, 'request'),
+      record(summary) {
+        const { error, source } = summary;
+        if (logServed && error === undefined) logServed(summary);
+        else logger[source === 'upstream' || source === 'gateway' ? 'warn' : 'info'](summary, 'request');
+      },
     }),
   );
   for (const warning of warnings) logger.warn(warning);

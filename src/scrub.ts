@@ -10,7 +10,8 @@
 export const REDACTED = '[redacted]';
 
 // Letters only: the names come as shareSecret, share-secret, SHARE_SECRET and x-share-secret.
-const SECRET_NAME = /(?:authorization|sharesecret|clientsecret|accesstoken|refreshtoken|password|passwd|cookie)$/;
+const SECRET_NAME =
+  /(?:authorization|sharesecret|clientsecret|digestkey|certificate|accesstoken|refreshtoken|password|passwd|cookie)$/;
 
 /** Tells whether what stands under this name is a secret, however the name is spelt or percent-encoded. */
 export function isSecretName(name: string): boolean {

@@ -13,7 +13,7 @@ import { createDigests } from './digest.ts';
 import { createFirstSights } from './first-sights.ts';
 import { createGrants } from './grants.ts';
 import { isFileGone, isFileRefused, judgeRefusal, type Refusal, type RefusalKind } from './judge-refusal.ts';
-import { grantOf, maySee, type Sight } from './may-see.ts';
+import { maySee, type Sight } from './may-see.ts';
 import { createVerifier } from './offline/verify.ts';
 import { createProofs } from './proofs.ts';
 import { createSharedFacts, type SharedFactsOptions } from './shared-facts.ts';
@@ -30,8 +30,8 @@ export type Access = AsyncDisposable & {
   lookUp(bearer: Bearer): Promise<void> | undefined;
   /** Whether a stored file may be shown. */
   maySee(bearer: Bearer, asked: Asked, isUpstreamDown?: boolean): Sight;
-  /** Whether the token is believed at all, for whatever file. */
-  isGranted(bearer: Bearer): boolean;
+  /** Whether the token is believed at the moment, for whatever file: part (a) of the rule. */
+  holdsGrant(bearer: Bearer): boolean;
   /**
    * Names those who could see the same, once one of them was served: by the secret, or because the file is open.
    * Undefined where serving this bearer would show nothing for others.
@@ -57,8 +57,8 @@ export type Access = AsyncDisposable & {
 /** What is remembered, and whether it is shared: not, with others at the moment, or not while Redis is away. */
 export type AccessStats = { tokens: number; files: number; shown: number; shared: 'off' | 'connected' | 'away' };
 
-/** Tells the operator something about the start. */
-export type AccessNotice = (level: 'info' | 'warn', message: string) => void;
+/** Tells the operator what replicas do not share, and when that changes. */
+export type AccessNotice = (level: 'info' | 'warn', message: string, details?: object) => void;
 
 /** What the room needs besides its config. */
 export type AccessDeps = {
@@ -91,8 +91,10 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
             url: redis.url,
             keyPrefix: redis.keyPrefix,
             keepMs: windows.grantMs + windows.graceMs,
+            shiftMs: redis.shiftMs,
             onRefusal: (key, refusal, refusedAt) => grants.hear(key, refusal, refusedAt),
-            ...(redis.shiftMs ? { shiftMs: redis.shiftMs } : {}),
+            onAway: (reason) => notice('warn', AWAY, { reason }),
+            onBack: () => notice('info', BACK),
           },
           clock,
         )
@@ -117,7 +119,7 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
       const facts = proofs.factsOf({ app: bearer.app, file }, bearer.key, secret);
       return maySee(grants.factsOf(bearer), facts, windows, moment(isUpstreamDown));
     },
-    isGranted: (bearer) => grantOf(grants.factsOf(bearer), windows, moment(false)).allowed,
+    holdsGrant: (bearer) => grants.isGranted(bearer),
     groupOf(bearer, { file, secret }) {
       const kind = grants.kindOf(bearer);
       if (proofs.factsOf({ app: bearer.app, file }, bearer.key, secret).isOpen) return 'open';
@@ -155,6 +157,8 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
   };
 }
 
+const AWAY = 'Redis is away: this replica knows only by itself which tokens Easemob accepts';
+const BACK = 'Redis is back: replicas tell each other again which tokens Easemob accepts';
 const UNSHARED =
   'secrets.digestKey is not set: each replica asks Easemob itself about every token, ' +
   'and a token that is refused at one is believed at the others until access.grantSeconds have passed';

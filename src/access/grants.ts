@@ -25,6 +25,8 @@ export type Grants = {
   lookUp(bearer: Bearer): Promise<void> | undefined;
   /** What may be believed of a token now. */
   factsOf(bearer: Bearer): TokenFacts;
+  /** Whether it is believed, for whatever file. */
+  isGranted(bearer: Bearer): boolean;
   /** The refusal that may be repeated without asking the upstream. */
   refusalOf(bearer: Bearer): TokenRefusal | undefined;
   /** Whether the upstream has accepted the token lately for anything; says nothing of what it may see. */
@@ -142,13 +144,14 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
     shared?.refuse(key, { refusal, refusedAt: sentAt, spendForMs });
   };
 
-  const repeated = (key: string | undefined): TokenRefusal | undefined => {
-    const record = key === undefined ? undefined : book.get(key);
-    if (!record || clock.monotonic() >= record.refusedUntil) return undefined;
-    return record.refusedAt > Math.max(record.acceptedAt, record.provenAt) ? record.refusal : undefined;
+  const refusalOf = ({ key }: Bearer): TokenRefusal | undefined => {
+    const text = book.get(key);
+    const proof = book.get(links.get(key)?.identity ?? '');
+    const acceptedAt = Math.max(text?.acceptedAt ?? NEVER, text?.provenAt ?? NEVER);
+    const isRepeated = (record: TokenRecord | undefined) =>
+      record && clock.monotonic() < record.refusedUntil && record.refusedAt > acceptedAt;
+    return (isRepeated(text) && text?.refusal) || (isRepeated(proof) && proof?.refusal) || undefined;
   };
-
-  const refusalOf = (bearer: Bearer) => repeated(bearer.key) ?? repeated(links.get(bearer.key)?.identity);
 
   return {
     lookUp(bearer) {
@@ -167,6 +170,7 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
       return question;
     },
     factsOf,
+    isGranted,
     refusalOf,
     isProven(key) {
       const record = book.get(key);

@@ -1,4 +1,4 @@
-/** What an upstream's refusal is about: the token, what token's bearer may do at all, or something else. */
+/** What an upstream's refusal is about: the token, what its bearer may do at all, or something else. */
 export type RefusalKind = 'token-refused' | 'service-forbidden' | 'other';
 
 /** An upstream's refusal, as far as it can be told from its head and its JSON. */

@@ -69,8 +69,9 @@ export function grantOf(token: TokenFacts, windows: Windows, moment: Moment): Si
   if (isRefused) return { allowed: false, reason: 'token-refused' };
   // Each by itself: a first sight from after a refusal must not give new life to an acceptance from before it.
   const accepted = acceptedAt > refusedAt ? within(acceptedAt, windows, moment) : 'no';
-  const verified = verifiedAt > refusedAt ? within(verifiedAt, { ...windows, graceMs: 0 }, moment) : 'no';
+  const verified = verifiedAt > refusedAt ? within(verifiedAt, windows, moment) : 'no';
   if (accepted === 'window' || verified === 'window') return { allowed: true, usedGrace: false };
+  // What only proved itself has the one window, and no grace.
   return accepted === 'grace' ? { allowed: true, usedGrace: true } : { allowed: false, reason: 'no-grant' };
 }
 

@@ -8,16 +8,23 @@
  *    subscription: when they are not heard, it is deaf, and subscribes anew.
  * 3. `heardSince` is since when nothing can have been missed. What was known before may have been taken back unheard:
  *    grants.ts asks again before it believes it. It begins anew with each subscription, and when Redis has lost its
- *    memory or its clock was set.
+ *    memory or its clock was set: Redis notices that itself, or whichever replica first finds it at odds with its own.
  * 4. This replica's own refusals are told until Redis has them, and again after Redis has lost its memory.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import { connectRedis, type RedisConnection } from '../redis/connection.ts';
+import { connectRedis, type RedisConnection, whyAway } from '../redis/connection.ts';
 import { createSubscriber, type Subscriber } from '../redis/subscriber.ts';
 import { createTheirClock, type TheirClock } from '../redis/their-clock.ts';
+import {
+  type Call,
+  createFactsScript,
+  type FactsScript,
+  type FactsScriptOptions,
+  factsName,
+  type Reply,
+} from './facts-script.ts';
 import { NEVER } from './may-see.ts';
 import type { TokenRefusal } from './token-book.ts';
 
@@ -56,18 +63,14 @@ export type SharedFacts = AsyncDisposable & {
   readonly heardSince: number;
 };
 
-/** Which Redis, how long facts are kept there, and who hears of another replica's refusals. */
-export type SharedFactsOptions = {
+/** Which Redis, who hears of another replica's refusals, and who is told that Redis is away, and back. */
+export type SharedFactsOptions = FactsScriptOptions & {
   url: string;
-  keyPrefix: string;
-  keepMs: number;
   onRefusal: (key: string, refusal: TokenRefusal, refusedAt: number) => void;
-  /** Added to Redis's clock, for tests that cannot wait. */
-  shiftMs?: () => number;
+  onAway?: (reason: string) => void;
+  onBack?: () => void;
 };
 
-/** The layout of the keys and messages; a version that changes it shares nothing with this one. */
-const LAYOUT = 'v1';
 /** How many calls may be under way; one more is not made. */
 const MAX_UNDER_WAY = 256;
 /** Between two beats, in ms: while all is well, and while Redis is away. */
@@ -79,8 +82,6 @@ const DEAF_BEATS = 3;
 const MAX_REFUSALS = 10_000;
 const AT_ONCE = 32;
 
-const MERGE = readFileSync(new URL('./lua/merge.lua', import.meta.url), 'utf8');
-type Scripts = { chatfilesMerge(keys: number, ...args: (string | number)[]): Promise<string[]> };
 const REFUSALS: ReadonlySet<string> = new Set<TokenRefusal>(['token-refused', 'service-forbidden']);
 const isRefusal = (text: string): text is TokenRefusal => REFUSALS.has(text);
 
@@ -94,12 +95,15 @@ class RedisFacts implements SharedFacts {
   readonly #clock: Clock;
   readonly #replica = randomUUID();
   readonly #redis: RedisConnection;
+  readonly #script: FactsScript;
   readonly #subscriber: Subscriber;
   readonly #theirs: TheirClock;
   /** By key; `epoch` is the run of Redis's memory that has it. */
   readonly #refusals: LRUCache<string, OwnRefusal & { epoch: string }>;
   #epoch = '';
+  #endsEpoch = false;
   #isAway = true;
+  #wasThere = false;
   #isListening = false;
   #heardSince = NEVER;
   /** How many beats were sent since this replica last heard one. */
@@ -114,10 +118,10 @@ class RedisFacts implements SharedFacts {
     this.#clock = clock;
     this.#theirs = createTheirClock(() => clock.monotonic());
     this.#refusals = new LRUCache({ max: MAX_REFUSALS });
-    this.#redis = connectRedis(options.url, () => this.#goAway());
-    this.#redis.defineCommand('chatfilesMerge', { lua: MERGE });
+    this.#redis = connectRedis(options.url, (reason) => this.#goAway(reason));
+    this.#script = createFactsScript(this.#redis, options);
     this.#redis.on('ready', () => this.#beatAfter(0));
-    const channels = [this.#key('refusals'), this.#key(`beat:${this.#replica}`)];
+    const channels = [this.#name('refusals'), this.#name(`beat:${this.#replica}`)];
     const events = {
       onMessage: (channel: string, message: string) => this.#hear(channel, message),
       onUp: () => this.#startListening(),
@@ -136,13 +140,13 @@ class RedisFacts implements SharedFacts {
 
   async merge(key: string, news: News): Promise<Told | undefined> {
     if (this.#isAway || this.#underWay >= MAX_UNDER_WAY) return undefined;
-    const { acceptedAt, provenAt, endsInMs, claimForMs } = news;
-    return this.#call(key, {
+    const { acceptedAt = NEVER, provenAt = NEVER, endsInMs, claimForMs } = news;
+    return this.#call({
+      key,
       accepted: this.#earliest(acceptedAt),
       proven: this.#earliest(provenAt),
       endsInMs,
-      sight: claimForMs === undefined ? '' : 'claim',
-      sightMs: claimForMs,
+      sight: claimForMs === undefined ? undefined : { how: 'claim', forMs: claimForMs },
     });
   }
 
@@ -158,14 +162,12 @@ class RedisFacts implements SharedFacts {
     this.#redis.disconnect();
   }
 
-  /** One hash tag for all keys: a Cluster keeps them together, or no script could use them at once. */
-  #key(name: string): string {
-    return `${this.#options.keyPrefix}${LAYOUT}:{access}:${name}`;
+  #name(text: string): string {
+    return factsName(this.#options.keyPrefix, text);
   }
 
-  #earliest(at: number | undefined): string {
-    const bounds = at === undefined || at === NEVER ? undefined : this.#theirs.boundsAt(at);
-    return bounds === undefined ? '0' : bounds.earliest.toFixed(3);
+  #earliest(at: number): number | undefined {
+    return at === NEVER ? undefined : this.#theirs.boundsAt(at)?.earliest;
   }
 
   async #tellRefusal(key: string): Promise<void> {
@@ -175,60 +177,54 @@ class RedisFacts implements SharedFacts {
     if (isOver) this.#refusals.delete(key);
     const bounds = this.#theirs.boundsAt(own.refusedAt);
     if (isOver || bounds === undefined) return;
-    const refused = bounds.latest.toFixed(3);
-    const told = await this.#call(key, {
-      refused,
-      about: own.refusal,
-      sight: own.spendForMs === undefined ? '' : 'spend',
-      sightMs: own.spendForMs,
-      channel: this.#key('refusals'),
-      message: [this.#replica, key, own.refusal, this.#epoch, refused].join(' '),
+    const { refusal, spendForMs } = own;
+    const text = [this.#replica, key, refusal, this.#epoch, bounds.latest.toFixed(3)].join(' ');
+    const told = await this.#call({
+      key,
+      refused: { at: bounds.latest, about: refusal },
+      sight: spendForMs === undefined ? undefined : { how: 'spend', forMs: spendForMs },
+      message: { channel: this.#name('refusals'), text },
     });
     if (told) own.epoch = this.#epoch;
   }
 
-  async #call(key: string, news: Call): Promise<Told | undefined> {
-    const { accepted = '0', proven = '0', refused = '0', about = '', endsInMs, sight = '', sightMs } = news;
-    const { keepMs, shiftMs = () => 0 } = this.#options;
+  async #call(call: Omit<Call, 'epoch' | 'endsEpoch'>): Promise<Told | undefined> {
     const sentAt = this.#clock.monotonic();
-    const keys = [this.#key('clock'), this.#key(`token:${key}`), this.#key(`sight:${key}`)];
-    const ends = Math.min(endsInMs ?? keepMs, keepMs);
-    const facts = [this.#epoch, accepted, proven, refused, about, keepMs, Math.max(0, Math.floor(ends))];
-    const first = [sight, Math.max(1, Math.floor(sightMs ?? 1))];
-    const args = [...facts, ...first, news.channel ?? '', news.message ?? '', shiftMs()];
     this.#underWay += 1;
     try {
-      const scripts = this.#redis as unknown as Scripts;
-      return this.#read(await scripts.chatfilesMerge(keys.length, ...keys, ...args), sentAt);
-    } catch {
-      this.#goAway();
+      return this.#read(await this.#script({ ...call, epoch: this.#epoch, endsEpoch: this.#endsEpoch }), sentAt);
+    } catch (error) {
+      this.#goAway(error);
       return undefined;
     } finally {
       this.#underWay -= 1;
     }
   }
 
-  #read(reply: readonly string[], sentAt: number): Told {
-    const [now, epoch = '', accepted, proven, refused, about = '', first] = reply;
-    const isSteady = this.#theirs.learn(sentAt, this.#clock.monotonic(), Number(now));
-    if (!isSteady || epoch !== this.#epoch) {
-      // What this replica had told is forgotten there, or stands at another time than it was told.
+  #read({ now, epoch, accepted, proven, refused, about, firstSeen }: Reply, sentAt: number): Told {
+    const isSteady = this.#theirs.learn(sentAt, this.#clock.monotonic(), now);
+    if (epoch !== this.#epoch) {
+      // What this replica had told is forgotten there.
       this.#heardSince = this.#clock.monotonic();
       this.#epoch = epoch;
+      this.#endsEpoch = false;
+    } else if (!isSteady) {
+      this.#endsEpoch = true;
     }
-    const here = (time: string | undefined) =>
-      Number(time) > 0 ? (this.#theirs.boundsHere(Number(time))?.earliest ?? NEVER) : NEVER;
+    // Until the next call has ended this run of it, nobody can tell when anything in it was.
+    if (this.#endsEpoch) throw new Error("Redis's clock was set");
+    const here = (time: number) => (time > 0 ? (this.#theirs.boundsHere(time)?.earliest ?? NEVER) : NEVER);
     return {
       acceptedAt: here(accepted),
       provenAt: here(proven),
-      refusal: Number(refused) > 0 && Number(accepted) === 0 && isRefusal(about) ? about : undefined,
-      firstSeenAt: here(first),
+      refusal: refused > 0 && accepted === 0 && isRefusal(about) ? about : undefined,
+      firstSeenAt: here(firstSeen),
       askedAt: sentAt,
     };
   }
 
   #hear(channel: string, message: string): void {
-    if (channel !== this.#key('refusals')) {
+    if (channel !== this.#name('refusals')) {
       this.#unheard = 0;
       return;
     }
@@ -247,9 +243,10 @@ class RedisFacts implements SharedFacts {
     this.#beatAfter(0);
   }
 
-  #goAway(): void {
+  #goAway(reason: unknown): void {
     if (this.#isAway || this.#isClosed) return;
     this.#isAway = true;
+    this.#options.onAway?.(whyAway(this.#redis, reason));
     this.#beatAfter(PROBE_MS);
   }
 
@@ -264,11 +261,13 @@ class RedisFacts implements SharedFacts {
       this.#unheard = 0;
       this.#subscriber.reconnect();
     }
-    const channel = this.#key(`beat:${this.#replica}`);
-    const isThere = (await this.#call(`beat:${this.#replica}`, { channel, message: 'beat' })) !== undefined;
+    const key = `beat:${this.#replica}`;
+    const isThere = (await this.#call({ key, message: { channel: this.#name(key), text: 'beat' } })) !== undefined;
     if (this.#isClosed) return;
     if (isThere) {
+      if (this.#isAway && this.#wasThere) this.#options.onBack?.();
       this.#isAway = false;
+      this.#wasThere = true;
       this.#unheard += 1;
       void this.#tellAgain();
     }
@@ -286,16 +285,3 @@ class RedisFacts implements SharedFacts {
     this.#isTelling = false;
   }
 }
-
-/** One call of the script; what is left out is not told. */
-type Call = {
-  accepted?: string;
-  proven?: string;
-  refused?: string;
-  about?: string;
-  endsInMs?: number | undefined;
-  sight?: '' | 'claim' | 'spend';
-  sightMs?: number | undefined;
-  channel?: string;
-  message?: string;
-};

@@ -6,7 +6,7 @@
  */
 import type { CacheConfig } from './config.ts';
 import { createDisk, type DiskDeps, type DiskStats } from './disk.ts';
-import { bytesOf, type CacheKey, covers, type Entry, type Selector, textOf } from './entry.ts';
+import { bytesOf, type CacheKey, covers, type Entry, type Selector, textOf, withOwnBytes } from './entry.ts';
 import { createMemory, type MemoryStats } from './memory.ts';
 
 /** Which tier an entry came from. */
@@ -22,6 +22,8 @@ export type CacheStats = { memory: MemoryStats; disk: DiskStats | undefined };
 export type Cache = AsyncDisposable & {
   /** What is in memory, at once. It counts as a hit or a miss there; go on with `fromDisk`. */
   fromMemory(key: CacheKey): Entry | undefined;
+  /** The same, counted only if it is a hit, for somebody who will ask again if it is none. */
+  peekMemory(key: CacheKey): Entry | undefined;
   /** What is on the disk; from now on it is in memory, too. */
   fromDisk(key: CacheKey): Promise<Entry | undefined>;
   /** Both, one after the other. */
@@ -85,6 +87,7 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
 
   return {
     fromMemory: (key) => memory.get(key),
+    peekMemory: (key) => memory.peek(key),
     fromDisk,
     async get(key) {
       const entry = memory.get(key);
@@ -97,9 +100,10 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
         void erase(key);
         return false;
       }
+      const own = withOwnBytes(entry);
       voidReadings(key);
-      memory.set(key, entry);
-      disk?.put(key, entry);
+      memory.set(key, own);
+      disk?.put(key, own);
       return true;
     },
     delete: erase,

@@ -117,7 +117,8 @@ class FolderDisk implements Disk {
 
   erase(selector: Selector): Promise<boolean> {
     if (this.#pending.isCrowded && selector.app !== undefined) return this.erase({});
-    const isPending = this.#pending.has(selector);
+    // A wider erasure that is not written yet has emptied the index, but not the disk.
+    const isPending = this.#pending.isErasing || this.#pending.has(selector);
     const mayBeThere = this.#mayKnow((log) => log.erase(selector));
     if (!isPending && !mayBeThere && selector.file !== undefined) return Promise.resolve(true);
     const isKept = this.#pending.erase(selector);
@@ -133,9 +134,14 @@ class FolderDisk implements Disk {
   }
 
   async idle(): Promise<void> {
-    await this.#opening;
-    await this.#log?.indexed;
-    await this.#log?.idle();
+    let opening: Promise<void> | undefined;
+    // It may turn out that the folder is lost.
+    while (opening !== this.#opening) {
+      opening = this.#opening;
+      await opening;
+      await this.#log?.indexed;
+      await this.#log?.idle();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -52,3 +52,14 @@ export function bytesOf({ fields, body }: Entry): number {
 /** Whether an entry has lived for longer than it may. */
 export const isExpired = ({ storedAt }: Pick<Entry, 'storedAt'>, lifetimeMs: number, now: number): boolean =>
   now - storedAt >= lifetimeMs;
+
+/** The entry, with its body copied if it is a small piece of a large buffer: that would all be kept, and not counted. */
+export function withOwnBytes(entry: Entry): Entry {
+  const { body } = entry;
+  if (body.buffer.byteLength <= 2 * body.length + FREE_BYTES) return entry;
+  const copy = Buffer.allocUnsafeSlow(body.length);
+  body.copy(copy);
+  return { ...entry, body: copy };
+}
+
+const FREE_BYTES = 1024;

@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import { bytesOf, type CacheKey, covers, type Entry, isExpired, type Selector, textOf } from './entry.ts';
+import { bytesOf, type CacheKey, covers, type Entry, isExpired, type Selector, textOf, withOwnBytes } from './entry.ts';
 
 /** The tier in memory: bounded by bytes, and what was not asked for longest goes first. */
 export type Memory = {
   get(key: CacheKey): Entry | undefined;
+  /** The same, but counted only if it is there: whoever asks so asks again. */
+  peek(key: CacheKey): Entry | undefined;
   set(key: CacheKey, entry: Entry): void;
   erase(selector: Selector): void;
   stats(): MemoryStats;
@@ -32,33 +34,29 @@ export function createMemory({ maxBytes, lifetimeMs }: MemoryOptions, clock: Clo
     },
   });
 
+  const peek = (key: CacheKey): Entry | undefined => {
+    const text = textOf(key);
+    const found = kept.get(text);
+    if (found && !isExpired(found.entry, lifetimeMs, clock.now())) {
+      hits += 1;
+      return found.entry;
+    }
+    if (found) kept.delete(text);
+    return undefined;
+  };
+
   return {
+    peek,
     get(key) {
-      const text = textOf(key);
-      const found = kept.get(text);
-      if (found && !isExpired(found.entry, lifetimeMs, clock.now())) {
-        hits += 1;
-        return found.entry;
-      }
-      if (found) kept.delete(text);
-      misses += 1;
-      return undefined;
+      const entry = peek(key);
+      if (!entry) misses += 1;
+      return entry;
     },
-    set: (key, entry) => void kept.set(textOf(key), { key, entry: { ...entry, body: ownBytes(entry.body) } }),
+    set: (key, entry) => void kept.set(textOf(key), { key, entry: withOwnBytes(entry) }),
     erase(selector) {
       if (selector.variant !== undefined) return void kept.delete(textOf(selector));
       for (const [text, { key }] of kept.entries()) if (covers(selector, key)) kept.delete(text);
     },
     stats: () => ({ entries: kept.size, bytes: kept.calculatedSize, hits, misses, evictions }),
   };
-}
-
-/** A small piece of a large buffer keeps all of it alive; the count of bytes would then be a lie. */
-const ownBytes = (body: Buffer): Buffer =>
-  body.buffer.byteLength <= 2 * body.length + OVERHEAD_BYTES ? body : copyOf(body);
-
-function copyOf(body: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(body.length);
-  body.copy(copy);
-  return copy;
 }

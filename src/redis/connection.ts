@@ -54,8 +54,10 @@ export function connectRedis(
 /** Why a command failed, or Redis is away, for the log: names the server and the cause, and never holds a secret. */
 export function whyAway(redis: RedisConnection, error: unknown): string {
   const trouble = troubles.get(redis);
-  if (trouble && redis.status !== 'ready') return trouble.reason;
   const text = error instanceof Error ? error.message : String(error);
+  // A command may find the socket broken before the connection is told to be down.
+  const isDown = redis.status !== 'ready' || /enableOfflineQueue|connection is closed/i.test(text);
+  if (trouble && isDown) return trouble.reason;
   return text === 'Command timed out' && trouble ? `no answer of ${trouble.place} in time` : text;
 }
 

@@ -19,6 +19,8 @@ export type TheirClock = {
 const DRIFT = 1 / 1000;
 /** What rounding may take from a bound, in ms. */
 const HAIR_MS = 1;
+/** A clock that was corrected by so little, in ms, was not set: what happens within so short a time has no order. */
+const STEP_MS = 20;
 
 /** Opens a clock that nothing is known of. */
 export function createTheirClock(now: () => number): TheirClock {
@@ -35,9 +37,8 @@ export function createTheirClock(now: () => number): TheirClock {
       const old = bounds(receivedAt) ?? sample;
       const low = Math.max(old.low, sample.low);
       const high = Math.min(old.high, sample.high);
-      const agrees = low <= high;
-      known = agrees ? { low, high, at: receivedAt } : { ...sample, at: receivedAt };
-      return agrees;
+      known = low <= high ? { low, high, at: receivedAt } : { ...sample, at: receivedAt };
+      return low - high <= STEP_MS;
     },
     boundsAt(here) {
       const offset = bounds(now());

@@ -24,8 +24,11 @@ const securityHeaders = helmet({
   strictTransportSecurity: false,
 });
 
-/** The same headers as lines, for answers that are written without a response object. */
-export const SECURITY_HEADERS: readonly string[] = headerLines(securityHeaders);
+/** The same fields, as name and value, for answers that are written at once… */
+export const SECURITY_FIELDS: readonly (readonly [string, string])[] = fieldsOf(securityHeaders);
+
+/** …and as lines, for those that are written without a response object. */
+export const SECURITY_HEADERS: readonly string[] = SECURITY_FIELDS.map(([name, value]) => `${name}: ${value}`);
 
 /** The route table, read from top to bottom. */
 export function createApp(deps: AppDeps): Express {
@@ -68,8 +71,8 @@ const refuseTarget: Handler = (req) => {
 };
 
 /** Lets helmet write to a response that only listens, so that it stays the one source of these headers. */
-function headerLines(middleware: ReturnType<typeof helmet>): string[] {
+function fieldsOf(middleware: ReturnType<typeof helmet>): [string, string][] {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   middleware(response.req, response, () => {});
-  return Object.entries(response.getHeaders()).map(([name, value]) => `${name}: ${String(value)}`);
+  return Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]);
 }

@@ -2,7 +2,7 @@
  * Who is the client: the address it comes from, as far as proxies in front are believed, and the key it is counted by.
  */
 import { createHmac } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Request } from 'express';
 import ipaddr from 'ipaddr.js';
@@ -41,27 +41,39 @@ const digest = (text: string): string =>
  * The network that one subscriber has: an IPv4 address, or the /64 of an IPv6 address, since whoever has one of its
  * addresses has them all. IPv4 addresses in IPv6 clothing (mapped, or translated by RFC 6052) are themselves.
  */
-export function networkOf(address: string): string {
+export const networkOf = remembered((address: string): string => {
   const parsed = parseAddress(address);
   if (!(parsed instanceof ipaddr.IPv6)) return parsed?.toString() ?? 'unknown';
   const [a = 0, b = 0, c = 0, d = 0, , , g = 0, h = 0] = parsed.parts;
   if (parsed.range() === 'rfc6052') return [g >> 8, g & 255, h >> 8, h & 255].join('.');
   return `${new ipaddr.IPv6([a, b, c, d, 0, 0, 0, 0]).toString()}/64`;
-}
+});
 
 /** Reads an address as proxies write it, some with a port behind; undefined when it is none. */
-export function readAddress(text: string): string | undefined {
+export const readAddress = remembered((text: string): string | undefined => {
   const [, bracketed, dotted] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(text.trim()) ?? [];
   return parseAddress(bracketed ?? dotted ?? text.trim())?.toString();
-}
+});
 
 /**
  * The address of a request's client: of all that the field names, the right-most that is no trusted proxy; the peer's
  * where nobody is trusted or the field holds no address. To be read early: a socket that is gone forgets its peer.
  */
-export function addressOf(req: Request): string {
-  return readAddress(req.ip ?? '') ?? readAddress(req.socket.remoteAddress ?? '') ?? 'unknown';
+export function addressOf({ headers, socket }: IncomingMessage, trusts: Trusts): string {
+  const peer = socket.remoteAddress ?? '';
+  const named = headers['x-forwarded-for'];
+  const hops = typeof named === 'string' && named !== '' ? named.split(',').toReversed() : [];
+  // From hop to hop away from here, until one is not trusted; the last that is named is it in any case.
+  let address = peer;
+  for (const [i, next] of hops.entries()) {
+    if (!trusts(address.trim(), i)) break;
+    address = next;
+  }
+  return readAddress(address) ?? readAddress(peer) ?? 'unknown';
 }
+
+/** Whether an address, so many hops away, is a trusted proxy (as Express compiles it from its setting). */
+export type Trusts = (address: string, hop: number) => boolean;
 
 /** Takes a look at a request, and warns of the first whose word on its client is not taken. */
 export type ForwardedWatch = (req: Request) => void;
@@ -75,7 +87,7 @@ export function createForwardedWatch(warn: (message: string, details: object) =>
   return (req) => {
     if (hasWarned) return;
     const peer = req.socket.remoteAddress ?? '';
-    const trusts = req.app.get('trust proxy fn') as (address: string, hop: number) => boolean;
+    const trusts = req.app.get('trust proxy fn') as Trusts;
     const isTrusted = trusts(peer, 0);
     const field = ignoredField(req.headers, isTrusted);
     if (field === undefined) return;
@@ -96,6 +108,22 @@ const FORWARDED = ['x-forwarded-for', 'forwarded', 'x-real-ip'] as const;
 export function ignoredField(headers: IncomingHttpHeaders, isTrusted: boolean): string | undefined {
   if (isTrusted && headers['x-forwarded-for'] !== undefined) return undefined;
   return FORWARDED.find((name) => headers[name] !== undefined);
+}
+
+const MAX_REMEMBERED = 10_000;
+
+/** The same addresses come again and again, and parsing one takes longer than all else that is asked of it. */
+function remembered<Result>(read: (text: string) => Result): (text: string) => Result {
+  const known = new Map<string, Result>();
+  return (text) => {
+    const before = known.get(text);
+    if (before !== undefined || known.has(text)) return before as Result;
+    if (known.size >= MAX_REMEMBERED) known.clear();
+    const result = read(text);
+    // What is no address may be long.
+    if (text.length <= 64) known.set(text, result);
+    return result;
+  };
 }
 
 function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {

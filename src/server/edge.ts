@@ -28,6 +28,9 @@ const MAX_HEAD_BYTES = 16 * 1024;
 /** How often Node looks for heads and bodies that are late. */
 const CHECK_MS = 1000;
 
+/** Why most signals abort; made once, since a reason of its own each time would cost a stack trace. */
+const LEFT = new Error('the client left');
+
 type Arrival = { reading: Target | Denial; expectsContinue: boolean; gone: AbortController };
 const arrivals = new WeakMap<IncomingMessage, Arrival>();
 
@@ -69,9 +72,12 @@ export function createEdge(
 
   const begin = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => {
     const gone = new AbortController();
-    res.once('close', () => gone.abort());
+    // Once an answer is out, nobody has to be told that its client needs no more.
+    res.once('close', () => {
+      if (!res.writableFinished) gone.abort(LEFT);
+    });
     // Writing to a client that has just gone is an error event, and one that nobody hears would end the process.
-    res.on('error', () => gone.abort());
+    res.on('error', () => gone.abort(LEFT));
     const framing = checkFraming(req);
     // After bad framing nothing more on the connection is believed.
     if (!framing.allowed) res.setHeader('Connection', 'close');

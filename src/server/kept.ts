@@ -93,7 +93,7 @@ function seen({ bearer, asked }: KeptRequest, { tier }: Look, { access, outage }
 
 /** A request under way that may spare this one: one for the same file with the same rights, or one of the same bearer. */
 function joinable({ bearer, asked }: KeptRequest, { key, entry }: Look, { access, flights }: KeptDeps) {
-  const isGranted = access.isGranted(bearer);
+  const isGranted = access.holdsGrant(bearer);
   if (entry !== undefined) return isGranted ? undefined : flights.find(vouchName(bearer));
   const group = access.groupOf(bearer, asked);
   return isGranted && group !== undefined ? flights.find(fetchName(key, group)) : undefined;
@@ -118,7 +118,7 @@ async function ask(
   const { bearer, asked, token } = request;
   await limit(req, res, exchange, token.value, deps.limit);
   const about: Leader = { joined: 0 };
-  const group = entry === undefined && access.isGranted(bearer) ? access.groupOf(bearer, asked) : undefined;
+  const group = entry === undefined && access.holdsGrant(bearer) ? access.groupOf(bearer, asked) : undefined;
   const name = group === undefined ? vouchName(bearer) : fetchName(key, group);
   const flight = flights.start(name, about, (closing) =>
     fetchKept({ ...request, key, entry, closing, mayLeave: () => about.joined === 0 }, exchange, deps),

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { addressOf } from './client.ts';
+import { addressOf, type Trusts } from './client.ts';
 import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
@@ -28,7 +28,7 @@ export const serve =
       id: randomUUID(),
       startedAt: deps.clock.now(),
       signal: signalOf(req),
-      client: addressOf(req),
+      client: addressOf(req, req.app.get('trust proxy fn') as Trusts),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       route: 'other',
       bytesIn: 0,

@@ -20,8 +20,10 @@ describe('a token', () => {
   it('is believed for a window from when the accepted request was sent, not from its answer', async () => {
     open(access);
     expect(await sees(access, 't')).toEqual(no('no-grant'));
+    expect(access.holdsGrant(bearerOf(access, 't'))).toBe(false);
     accepts({ access }, 't', now() - 5000);
     expect(await sees(access, 't')).toEqual(yes);
+    expect(access.holdsGrant(bearerOf(access, 't'))).toBe(true);
     await clock.advance(WINDOW - 5001);
     expect(await sees(access, 't')).toEqual(yes);
     await clock.advance(1);
@@ -246,6 +248,15 @@ describe('a token that proves itself', () => {
     await clock.advance(10 * WINDOW);
     expect((await sees(access, token)).allowed).toBe(false);
     expect((await sees(access, agoraToken({ level: 0 }))).allowed).toBe(false);
+  });
+
+  it('is believed again once the upstream accepts it after all', async () => {
+    access.learnRefusal(bearerOf(access, token), BAD_TOKEN, now());
+    expect(access.refusalOf(bearerOf(access, token))).toBe('token-refused');
+    await clock.advance(1);
+    accepts({ access }, token, now());
+    expect(access.refusalOf(bearerOf(access, token))).toBeUndefined();
+    expect(await sees(access, token)).toEqual(yes);
   });
 
   it('ends when it says so', async () => {

@@ -33,9 +33,9 @@ export function alone(clock: Clock, config: Partial<AccessConfig> = {}, deps: Pa
 /** A Redis and a clock for several replicas, which share real time and jump together. */
 export type World = { server: TestRedis; clock: ShiftClock; keyPrefix: string };
 
-/** Starts a Redis of the test's own. */
-export async function setUp(): Promise<World> {
-  const server = await startRedis();
+/** Starts a Redis of the test's own, with more options where some are given. */
+export async function setUp(more: Record<string, string> = {}): Promise<World> {
+  const server = await startRedis(more);
   onTestFinished(() => server[Symbol.asyncDispose]());
   // Time enough for what is under way: of two calls, the one sent before a jump must not arrive after the other.
   return { server, clock: createShiftClock(6), keyPrefix: 'chatfiles:' };
@@ -56,12 +56,12 @@ export async function replicaIn(
   const redis = { url: `redis://127.0.0.1:${proxy.port}`, keyPrefix: world.keyPrefix, shiftMs };
   const secrets = { digestKey: DIGEST_KEY, realm: 'https://a1.easemob.com' };
   const access = alone(world.clock, config, { redis, secrets, ...deps });
-  await until(() => access.stats().shared === 'connected', world.clock);
+  await expectSoon(() => access.stats().shared === 'connected', world.clock);
   return { access, proxy };
 }
 
 /** Waits until it is so; lets the clock go on, where one is given. */
-export async function until(isSo: () => boolean, clock?: ShiftClock): Promise<void> {
+export async function expectSoon(isSo: () => boolean, clock?: ShiftClock): Promise<void> {
   for (let i = 0; i < 400 && !isSo(); i += 1) {
     await clock?.advance(20);
     await sleep(5);

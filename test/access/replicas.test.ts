@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import type { Redis } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { freePort } from '../kit/redis.ts';
 import { connected } from '../quota/redis-account.ts';
 import {
   accepts,
@@ -13,7 +15,7 @@ import {
   replicaIn,
   sees,
   setUp,
-  until,
+  expectSoon,
   WINDOW,
   type World,
 } from './replica-kit.ts';
@@ -82,16 +84,19 @@ describe('replicas', () => {
     accepts(a, 't', now());
     await untilTold(world, 1);
     const startedAt = now();
+    let looks = 0;
     while (now() < startedAt + WINDOW + 2000) {
       const c = await replicaIn(world);
       open(c.access);
       for (const { access } of [a, b, c]) {
         const { allowed } = await sees(access, 't');
+        looks += 1;
         if (now() >= startedAt + WINDOW) expect(allowed).toBe(false);
         if (now() < startedAt + WINDOW - 1000) expect(allowed).toBe(true);
       }
       await world.clock.advance(4000);
     }
+    expect(looks).toBeGreaterThan(20);
   });
 
   it('hear of a refusal at once, and remember it when they come later', async () => {
@@ -102,7 +107,7 @@ describe('replicas', () => {
     expect(await sees(b.access, 't')).toEqual(yes);
     refuses(a, 't', now());
     expect(await sees(a.access, 't')).toEqual(no('token-refused'));
-    await until(() => b.access.refusalOf(bearerOf(b.access, 't')) === 'token-refused');
+    await expectSoon(() => b.access.refusalOf(bearerOf(b.access, 't')) === 'token-refused');
     expect(await sees(b.access, 't')).toEqual(no('token-refused'));
     // The answer to a request from before the refusal comes in late, at the one or the other.
     accepts(b, 't', now() - 50);
@@ -110,7 +115,7 @@ describe('replicas', () => {
     open(c.access);
     accepts(c, 't', now() - 10_000);
     for (const { access } of [a, b, c]) {
-      await until(() => !access.maySee(bearerOf(access, 't'), { file: 'f1', secret: undefined }).allowed);
+      await expectSoon(() => !access.maySee(bearerOf(access, 't'), { file: 'f1', secret: undefined }).allowed);
       expect(await sees(access, 't')).toEqual(no('token-refused'));
     }
     // A later acceptance is believed by all.
@@ -126,7 +131,7 @@ describe('replicas', () => {
     const world = await setUp();
     const { a, b, now } = await two(world);
     a.access.learnRefusal(bearerOf(a.access, 't'), BANNED, now());
-    await until(() => b.access.refusalOf(bearerOf(b.access, 't')) === 'service-forbidden');
+    await expectSoon(() => b.access.refusalOf(bearerOf(b.access, 't')) === 'service-forbidden');
   });
 
   it('know of each other which tokens are proven', async () => {
@@ -148,7 +153,7 @@ describe('replicas', () => {
       return calls.reduce((sum, [, count]) => sum + Number(count), 0);
     };
     const before = await asked();
-    await Promise.all(Array.from({ length: 50 }, () => a.access.lookUp(bearer)));
+    await Promise.all(Array.from({ length: 50 }, async () => a.access.lookUp(bearer)));
     for (let i = 0; i < 50; i += 1) expect(a.access.lookUp(bearer)).toBeUndefined();
     // And the beats of both.
     expect((await asked()) - before).toBeLessThan(10);
@@ -171,7 +176,8 @@ describe('replicas', () => {
     const world = await setUp();
     const redis = await redisOf(world);
     const lines: string[] = [];
-    const monitor = await (redis as import('ioredis').Redis).monitor();
+    const monitor = await (redis as Redis).monitor();
+    onTestFinished(() => monitor.disconnect());
     monitor.on('monitor', (_time: string, args: string[]) => lines.push(JSON.stringify(args)));
     const verify = { agora: [AGORA], easemob: [] };
     const a = await replicaIn(world, { verify });
@@ -181,7 +187,6 @@ describe('replicas', () => {
     a.access.learnAnswer(bearer, 'the-file', 'the-share-secret', world.clock.monotonic());
     a.access.learnRefusal(bearerOf(a.access, 'YWMt-the-other-token'), BANNED, world.clock.monotonic());
     await untilTold(world, 2);
-    monitor.disconnect();
     const told = `${await everythingIn(world)}\n${lines.join('\n')}`;
     expect(told).toContain('service-forbidden');
     const secrets = [token, token.slice(3, 40), 'YWMt-the-other-token', 'the-share-secret', 'the-file', DIGEST_KEY];
@@ -190,6 +195,31 @@ describe('replicas', () => {
       expect(told).not.toContain(Buffer.from(secret).toString('base64url'));
     }
   });
+});
+
+it('replicas share a Cluster as they share a single Redis', async () => {
+  const world = await setUp({
+    'cluster-enabled': 'yes',
+    'cluster-port': String(await freePort()),
+    'cluster-announce-ip': '127.0.0.1',
+  });
+  const admin = await redisOf(world);
+  await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+  for (let i = 0; i < 400 && !(await admin.cluster('INFO')).includes('cluster_state:ok'); i += 1) await sleep(10);
+  const url = `redis+cluster://127.0.0.1:${world.server.port}`;
+  const join = async () => {
+    const redis = { url, keyPrefix: world.keyPrefix, shiftMs: () => world.clock.shiftMs };
+    const access = alone(world.clock, {}, { redis, secrets: { digestKey: DIGEST_KEY, realm: '' } });
+    await expectSoon(() => access.stats().shared === 'connected', world.clock);
+    open(access);
+    return access;
+  };
+  const [a, b] = [await join(), await join()];
+  accepts({ access: a }, 't', world.clock.monotonic());
+  await untilTold(world, 1);
+  expect(await sees(b, 't')).toEqual(yes);
+  refuses({ access: a }, 't', world.clock.monotonic());
+  await expectSoon(() => b.refusalOf(bearerOf(b, 't')) !== undefined);
 });
 
 describe('a token that proves itself, at several replicas', () => {
@@ -219,7 +249,7 @@ describe('a token that proves itself, at several replicas', () => {
     const token = fresh(world);
     expect([await sees(a.access, token), await sees(b.access, token)]).toEqual([yes, yes]);
     refuses(a, token, world.clock.monotonic());
-    await until(() => b.access.refusalOf(bearerOf(b.access, token)) !== undefined);
+    await expectSoon(() => b.access.refusalOf(bearerOf(b.access, token)) !== undefined);
     const c = await verifying(world);
     for (const { access } of [a, b, c]) expect((await sees(access, token)).allowed).toBe(false);
     await world.clock.advance(WINDOW + 1000);
@@ -230,7 +260,7 @@ describe('a token that proves itself, at several replicas', () => {
     const world = await setUp();
     const a = await verifying(world);
     a.proxy.refuse();
-    await until(() => a.access.stats().shared === 'away');
+    await expectSoon(() => a.access.stats().shared === 'away');
     expect(await sees(a.access, fresh(world))).toEqual(no('no-grant'));
   });
 });

@@ -20,7 +20,7 @@ const listening = (url: string): { heard: string[]; subscriber: Subscriber } => 
   return { heard, subscriber };
 };
 
-const until = async (isSo: () => boolean) => {
+const expectSoon = async (isSo: () => boolean) => {
   for (let i = 0; i < 300 && !isSo(); i += 1) await sleep(10);
   expect(isSo()).toBe(true);
 };
@@ -40,18 +40,18 @@ describe('a subscriber', () => {
     onTestFinished(() => proxy[Symbol.asyncDispose]());
     const redis = await publisher(server.url);
     const { heard, subscriber } = listening(`redis://127.0.0.1:${proxy.port}`);
-    await until(() => heard.includes('up'));
+    await expectSoon(() => heard.includes('up'));
     await redis.publish('news', '1');
-    await until(() => heard.includes('news 1'));
+    await expectSoon(() => heard.includes('news 1'));
     proxy.refuse();
-    await until(() => heard.includes('down'));
+    await expectSoon(() => heard.includes('down'));
     await redis.publish('news', 'missed');
     proxy.accept();
-    await until(() => heard.filter((what) => what === 'up').length === 2);
+    await expectSoon(() => heard.filter((what) => what === 'up').length === 2);
     await redis.publish('other', '2');
-    await until(() => heard.includes('other 2'));
+    await expectSoon(() => heard.includes('other 2'));
     subscriber.reconnect();
-    await until(() => heard.filter((what) => what === 'up').length === 3);
+    await expectSoon(() => heard.filter((what) => what === 'up').length === 3);
     expect(heard).toEqual(['up', 'news 1', 'down', 'up', 'other 2', 'down', 'up']);
   });
 
@@ -62,7 +62,7 @@ describe('a subscriber', () => {
     const { heard } = listening(server.url);
     expect(heard).toEqual([]);
     await server.restart();
-    await until(() => heard.includes('up'));
+    await expectSoon(() => heard.includes('up'));
   });
 
   it('finds the master by a Sentinel', async () => {
@@ -71,9 +71,9 @@ describe('a subscriber', () => {
     const watcher = await startSentinel(master.port);
     onTestFinished(() => watcher[Symbol.asyncDispose]());
     const { heard } = listening(`redis+sentinel://127.0.0.1:${watcher.port}/main`);
-    await until(() => heard.includes('up'));
+    await expectSoon(() => heard.includes('up'));
     await (await publisher(master.url)).publish('news', '1');
-    await until(() => heard.includes('news 1'));
+    await expectSoon(() => heard.includes('news 1'));
   });
 
   it('hears at any node of a Cluster that can be reached', async () => {
@@ -81,9 +81,9 @@ describe('a subscriber', () => {
     const node = await startRedis({ 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) });
     onTestFinished(() => node[Symbol.asyncDispose]());
     const { heard } = listening(`redis+cluster://127.0.0.1:${gone},127.0.0.1:${node.port}`);
-    await until(() => heard.includes('up'));
+    await expectSoon(() => heard.includes('up'));
     await (await publisher(node.url)).publish('news', '1');
-    await until(() => heard.includes('news 1'));
+    await expectSoon(() => heard.includes('news 1'));
   });
 
   it('says nothing more when it is closed', async () => {
@@ -91,10 +91,10 @@ describe('a subscriber', () => {
     onTestFinished(() => server[Symbol.asyncDispose]());
     const { heard, subscriber } = listening(server.url);
     const other = listening(server.url);
-    await until(() => heard.includes('up') && other.heard.includes('up'));
+    await expectSoon(() => heard.includes('up') && other.heard.includes('up'));
     subscriber[Symbol.dispose]();
     await server.stop();
-    await until(() => other.heard.includes('down'));
+    await expectSoon(() => other.heard.includes('down'));
     expect(heard).toEqual(['up']);
   });
 });

@@ -52,6 +52,15 @@ describe('the clock of a server', () => {
     expect(latest).toBeGreaterThanOrEqual(5402);
   });
 
+  it.each([-15, 15])('that was corrected by %d ms was not set', (step) => {
+    let now = 0;
+    const theirs = createTheirClock(() => now);
+    theirs.learn(0, (now = 2), 1001);
+    expect(theirs.learn(10, (now = 12), 1011 + step)).toBe(true);
+    expect(theirs.boundsAt(12)?.latest).toBeGreaterThanOrEqual(1012 + step);
+    expect(theirs.boundsAt(12)?.earliest).toBeLessThanOrEqual(1012 + step);
+  });
+
   it.each([-500, 500, -1e9, 1e9])('that was set by %d ms is noticed, and learnt anew', (jump) => {
     let now = 0;
     const theirs = createTheirClock(() => now);

@@ -10,6 +10,7 @@ import {
   ignoredField,
   networkOf,
   readAddress,
+  type Trusts,
 } from '../../src/server/client.ts';
 
 const TOKEN = 'YWMtSecretSecretSecret';
@@ -103,7 +104,7 @@ async function clientSeen(trust: string[] | number, fields: Record<string, strin
   app.set('trust proxy', trust);
   app.get('/', (req, res) => {
     watch(req);
-    res.send(addressOf(req));
+    res.send(addressOf(req, app.get('trust proxy fn') as Trusts));
   });
   const server = app.listen(0, '127.0.0.1');
   onTestFinished(() => {

@@ -5,17 +5,18 @@
 --
 -- All times are on Redis's own clock, and told as bounds: an acceptance no later than it was, a refusal no earlier. So it
 -- does not matter how long a call lay in a stalled connection. Each epoch is one unbroken run of that clock: when it is
--- set back, or its memory is lost, another begins, and times of one say nothing in another.
+-- set, or its memory is lost, another begins, and times of one say nothing in another.
 --
 -- KEYS 1 clock hash · 2 hash of the token's facts · 3 first sight of what the token proves to be
 -- ARGV 1 epoch of the times given · 2 accepted ms (0: not) · 3 proven ms (0: not) · 4 refused ms (0: not) · 5 what the
 --      refusal was about · 6 ms that a fact is kept · 7 ms until the token ends · 8 first sight: '' not asked, 'claim', or
 --      'spend', so that nobody gets it any more · 9 ms that a first sight is remembered · 10 channel · 11 message ('': none)
---      12 ms to add to the clock (tests)
+--      12 '1' if the caller has found that the clock was set in that epoch, which ends with it · 13 ms to add to the
+--      clock (tests)
 -- returns { now, epoch, accepted (0: not), proven (0: not), refused (0: not), about, first seen (0: not asked) } as text
 local clock, facts, sight = KEYS[1], KEYS[2], KEYS[3]
-local keep, ends, shift = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[12])
-local SET_BACK = 100 -- ms; what a clock goes back without having been set
+local keep, ends, shift = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[13])
+local SET_BACK = 100 -- ms; less than this is left to the callers to notice: only they have another clock
 local CLOCK_KEEP = 86400000 -- ms; longer than any fact is kept
 local SPENT = 1 -- a first sight of so long ago that its window has passed
 
@@ -26,7 +27,7 @@ local text = function(number) return string.format('%.3f', number) end
 -- 1. Which run of the clock this is.
 local run = redis.call('HMGET', clock, 'epoch', 'seen')
 local epoch, seen = run[1], tonumber(run[2]) or 0
-if not epoch or now < seen - SET_BACK then
+if not epoch or now < seen - SET_BACK or (ARGV[12] == '1' and ARGV[1] == epoch) then
   epoch, seen = string.format('%.0f', time[1] * 1000000 + time[2]), now
 end
 redis.call('HSET', clock, 'epoch', epoch, 'seen', text(math.max(seen, now)))

@@ -54,6 +54,7 @@ export class Log {
   /** How many bytes of second chances new entries have paid for. */
   #credit = 0;
   #isClosed = false;
+  #closing: Promise<void> | undefined;
   /** Settles when the index is whole. */
   readonly indexed: Promise<void>;
 
@@ -146,8 +147,13 @@ export class Log {
     return this.#writer.idle();
   }
 
-  /** Closes all files, when the last read and write have ended. */
-  async close(): Promise<void> {
+  /** Closes all files, when the last read and write have ended; any number of times. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#isClosed = true;
     await this.#writer.close();
     await this.#shelf.segments.close();

@@ -42,10 +42,6 @@ export class Pending {
     return this.#waiting.size;
   }
 
-  get isEmpty(): boolean {
-    return this.#waiting.size + this.#flying.size === 0;
-  }
-
   hasRoom(bytes: number): boolean {
     return this.#bytes + bytes <= this.#limits.maxBytes;
   }
@@ -63,6 +59,11 @@ export class Pending {
   /** True when so many erasures wait that they had better become one. */
   get isCrowded(): boolean {
     return this.#erasures >= this.#limits.maxErasures;
+  }
+
+  /** Whether there are erasures that a restart would not know of yet. */
+  get isErasing(): boolean {
+    return this.#erasures > 0;
   }
 
   /** Whether anything waits or is being written that a selector reaches. */

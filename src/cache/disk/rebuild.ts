@@ -2,7 +2,7 @@
  * Finds again what an earlier process has written.
  *
  * 1. Segments are walked through from the newest to the oldest, and what each holds is taken from its end: so whatever
- *    is in the index, in the queue or in a grave already is newer than what is found.
+ *    is in the index or in a grave already is newer than what is found.
  * 2. The writer begins as soon as the newest is known to its end.
  * 3. Where something that made older records void was lost, everything older than the loss goes.
  */
@@ -69,12 +69,13 @@ async function begin({ writer }: RebuildDeps, newest: Segment, { end, voids }: W
 }
 
 async function index({ shelf, graves, clock, lifetimeMs }: RebuildDeps, segment: Segment, walked: Walk): Promise<void> {
-  const { pending, places, segments } = shelf;
+  const { places, segments } = shelf;
   const bury = (found: Found) => {
     if (found.kind === 'erasure') return graves.bury(found.selector);
     const { key, print, place } = found;
     if (isExpired(found, lifetimeMs, clock.now())) return graves.bury(key);
-    if (places.get(print) || graves.holds(key) || (!pending.isEmpty && pending.has(key))) return;
+    // What is pending is found before the index is asked, and will be put into it.
+    if (places.get(print) || graves.holds(key)) return;
     places.set(print, place);
   };
   for (let at = walked.found.length - 1; at >= walked.trustedFrom; at -= 1) {

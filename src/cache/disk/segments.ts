@@ -40,10 +40,6 @@ export class Segments {
     return segments;
   }
 
-  get newest(): Segment | undefined {
-    return [...this.#open.values()].at(-1);
-  }
-
   get oldest(): Segment | undefined {
     return this.#open.values().next().value;
   }

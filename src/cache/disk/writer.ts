@@ -72,6 +72,8 @@ export class Writer {
 
   /** There is something to be written. */
   wake(): void {
+    // Whoever waits to hear that it is written shall not wait for a pause to end.
+    if (this.#isPaused) this.#deps.shelf.pending.tellAll(false);
     if (this.#run || !this.#hasBegun || this.#isPaused || this.#isClosed) return;
     this.#run = this.#drain().finally(() => {
       this.#run = undefined;
@@ -170,8 +172,9 @@ export class Writer {
   }
 
   async #fail(fault: unknown): Promise<void> {
-    const { clock, counts, onLost, room, trouble } = this.#deps;
+    const { clock, counts, onLost, room, shelf, trouble } = this.#deps;
     const code = codeOf(fault);
+    shelf.pending.tellAll(false);
     await this.#active?.cut().catch(() => (this.#active = undefined));
     if (['ENOENT', 'ENOTDIR', 'ESTALE'].includes(code)) {
       this.#isPaused = true;

@@ -1,0 +1,128 @@
+/**
+ * The short way for what is in memory and may be seen: most requests of a busy day, answered before Express.
+ *
+ * It is no second rule. Each question is asked of the same policy, the same `access` and the same cache as on the long
+ * way, and at the first doubt (a condition, a range, a query, a page of another origin, a bearer who has to be asked
+ * about, anything refused) it steps aside, and the long way begins from the beginning and says why.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Access } from '../access/access.ts';
+import type { Cache } from '../cache/cache.ts';
+import type { Entry } from '../cache/entry.ts';
+import type { Clock } from '../clock.ts';
+import { checkHead } from '../policy/head.ts';
+import { checkSecret } from '../policy/secret.ts';
+import { checkToken, readToken } from '../policy/token.ts';
+import { readWish } from '../policy/variant.ts';
+import { KEPT_FIELDS } from './answer-kept.ts';
+import type { AuthorizePolicy } from './authorize.ts';
+import { addressOf, ignoredField, type Trusts } from './client.ts';
+import { readingOf } from './edge.ts';
+import type { Exchange } from './exchange.ts';
+import type { LimitRules } from './limit.ts';
+import { summarize, type Summary } from './summarize.ts';
+import { cacheStatus } from './told.ts';
+
+/** What the short way asks, tells and needs. */
+export type HotDeps = {
+  clock: Clock;
+  access: Access;
+  cache: Cache;
+  authorize: AuthorizePolicy;
+  limit: Pick<LimitRules, 'local' | 'addressOf'>;
+  trusts: Trusts;
+  /** Fields of every answer, as name and value. */
+  securityFields: readonly (readonly [string, string])[];
+  record: (summary: Summary) => void;
+  isDraining: () => boolean;
+};
+
+/** Answers a request if it can be answered at once from memory; else the long way does. */
+export type Hot = (req: IncomingMessage, res: ServerResponse) => void;
+
+const HIT = cacheStatus({ hit: 'memory' });
+/** Fields with which a request asks for something that the long way has to think about. */
+const LONG_WAY = ['origin', 'range', 'if-none-match', 'if-modified-since', 'transfer-encoding', 'expect'] as const;
+
+/** Opens the short way in front of the long one. */
+export function createHot(deps: HotDeps, longWay: Hot): Hot {
+  const { clock, access, cache, authorize, limit } = deps;
+  const heads = new WeakMap<Entry, string[]>();
+
+  const headOf = (entry: Entry): string[] => {
+    const known = heads.get(entry);
+    if (known) return known;
+    const fields = KEPT_FIELDS.flatMap((name) => (entry.fields[name] === undefined ? [] : [name, entry.fields[name]]));
+    const head = [
+      ...deps.securityFields.flat(),
+      ...fields,
+      'Content-Length',
+      String(entry.body.length),
+      'Cache-Control',
+      'private',
+      'Accept-Ranges',
+      'bytes',
+      'Cache-Status',
+      HIT,
+    ];
+    heads.set(entry, head);
+    return head;
+  };
+
+  const answer = async (req: IncomingMessage, res: ServerResponse, exchange: Exchange, entry: Entry) => {
+    const { allowed } = await limit.local.consume(limit.addressOf(exchange.client));
+    if (!allowed) return longWay(req, res);
+    const age = Math.max(0, Math.floor((clock.now() - entry.storedAt) / 1000));
+    res.writeHead(200, [...headOf(entry), 'Age', String(age), 'X-Request-Id', exchange.id]);
+    res.once('close', () => deps.record(summarize(req, res, exchange, clock.now())));
+    exchange.bytesOut = entry.body.length;
+    res.end(entry.body);
+  };
+
+  const find = (req: IncomingMessage): { exchange: Exchange; entry: Entry } | undefined => {
+    const target = readingOf(req);
+    if ('allowed' in target || target.file === undefined || target.query !== '') return undefined;
+    const { headers, socket } = req;
+    const { org, file } = target;
+    const app = `${org}/${target.app}`;
+    const { isSmall, variant } = readWish(headers, '');
+    if (variant === undefined || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
+    const entry = cache.peekMemory({ app, file, variant });
+    if (!entry) return undefined;
+    const { method = '', httpVersion, rawHeaders } = req;
+    const secret = headers['share-secret'];
+    if (Array.isArray(secret) || !checkHead({ method, httpVersion, rawHeaders }).allowed) return undefined;
+    if (!checkSecret(secret, undefined).allowed || !authorize.isAllowedDestination(org, target.app).allowed)
+      return undefined;
+    const token = readToken(headers.authorization);
+    const startedAt = clock.now();
+    if ('allowed' in token || (authorize.checkExpiry && !checkToken(token, startedAt).allowed)) return undefined;
+    const sight = access.maySee(access.identify(app, token), { file, secret });
+    if (!sight.allowed || sight.usedGrace) return undefined;
+    const peer = socket.remoteAddress ?? '';
+    if (ignoredField(headers, deps.trusts(peer, 0)) !== undefined) return undefined;
+    const exchange: Exchange = {
+      id: randomUUID(),
+      startedAt,
+      signal: NEVER_LEAVES,
+      client: addressOf(req, deps.trusts),
+      trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+      route: isSmall ? 'thumbnail' : 'download',
+      app,
+      cache: HIT,
+      bytesIn: 0,
+      bytesOut: 0,
+    };
+    return { exchange, entry };
+  };
+
+  return (req, res) => {
+    const found = req.method === 'GET' && !deps.isDraining() ? find(req) : undefined;
+    if (found) answer(req, res, found.exchange, found.entry).catch(() => res.destroy());
+    else longWay(req, res);
+  };
+}
+
+/** An answer that is out in one go needs nobody to tell whether its client is still there. */
+const NEVER_LEAVES = new AbortController().signal;
