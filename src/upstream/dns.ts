@@ -78,7 +78,7 @@ export function createNames({ ttlMs }: { ttlMs: number }, clock: Clock, resolve:
   const ask = async (hostname: string, entry: Entry): Promise<void> => {
     try {
       const addresses = await resolve(hostname);
-      if (addresses.length === 0) throw Object.assign(new Error(`no address for ${hostname}`), { code: 'ENODATA' });
+      if (addresses.length === 0) throw nothingThere(hostname);
       Object.assign(entry, { addresses, answeredAt: clock.monotonic(), error: undefined });
     } catch (thrown) {
       entry.error = thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -94,29 +94,30 @@ export function createNames({ ttlMs }: { ttlMs: number }, clock: Clock, resolve:
   const hasJustFailed = ({ error, failedAt }: Entry) => error !== undefined && clock.monotonic() - failedAt < PAUSE_MS;
   const refresh = (hostname: string, entry: Entry): Promise<void> => (entry.pending ??= ask(hostname, entry));
 
-  const addressesOf = async (hostname: string): Promise<LookupAddress[]> => {
+  const addressesOf = async (hostname: string): Promise<LookupAddress[] | Error> => {
     const entry = entryOf(hostname);
     if (!isFresh(entry) && !hasJustFailed(entry)) {
       const refreshed = refresh(hostname, entry);
       await (isUsable(entry) ? atMost(PATIENCE_MS, refreshed, clock) : refreshed);
     }
-    if (!isUsable(entry)) throw entry.error ?? new Error(`${hostname} is being asked for`);
+    if (!isUsable(entry)) return entry.error ?? nothingThere(hostname);
     return doubtedLast(entry, clock.monotonic());
   };
 
+  const answer = async (...[hostname, { all, family }, callback]: Parameters<LookupFunction>): Promise<void> => {
+    const found = await addressesOf(hostname);
+    const fitting = found instanceof Error ? [] : found.filter((each) => !isFamily(family) || each.family === family);
+    const [first] = fitting;
+    // Out of the promise: what a callback throws is its own affair.
+    process.nextTick(() => {
+      if (!first) callback(found instanceof Error ? found : nothingThere(hostname), all ? [] : '');
+      else if (all) callback(null, fitting);
+      else callback(null, first.address, first.family);
+    });
+  };
+
   return {
-    lookup(hostname, { all, family }, callback) {
-      addressesOf(hostname).then(
-        (found) => {
-          const fitting = found.filter((each) => !isFamily(family) || each.family === family);
-          const [first] = fitting;
-          if (all) callback(null, fitting);
-          else if (first) callback(null, first.address, first.family);
-          else callback(Object.assign(new Error(`no such address for ${hostname}`), { code: 'ENODATA' }), '');
-        },
-        (error: NodeJS.ErrnoException) => callback(error, all ? [] : ''),
-      );
-    },
+    lookup: (hostname, options, callback) => void answer(hostname, options, callback),
     isCurrent(hostname, address) {
       const entry = entries.get(hostname);
       if (isIP(hostname) !== 0 || !entry) return true;
@@ -143,15 +144,17 @@ function doubtedLast({ addresses, doubts }: Entry, now: number): LookupAddress[]
 }
 
 /** Waits for a promise, but no longer than so many ms. */
-function atMost(ms: number, promise: Promise<void>, clock: Clock): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = clock.after(ms, resolve);
-    void promise.then(() => {
-      cancel();
-      resolve();
-    });
+async function atMost(ms: number, promise: Promise<void>, clock: Clock): Promise<void> {
+  let cancel = () => {};
+  const tooLong = new Promise<void>((resolve) => {
+    cancel = clock.after(ms, resolve);
   });
+  await Promise.race([promise, tooLong]);
+  cancel();
 }
+
+const nothingThere = (hostname: string): Error =>
+  Object.assign(new Error(`there is no address for ${hostname}`), { code: 'ENODATA' });
 
 const isFamily = (family: unknown): family is 4 | 6 => family === 4 || family === 6;
 
