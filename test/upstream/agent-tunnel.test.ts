@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { createNames } from '../../src/upstream/dns.ts';
 import { openTls, type UpstreamTls } from '../../src/upstream/tls.ts';
 import { mayRetry } from '../../src/upstream/retry-table.ts';
 import type { Outcome } from '../../src/upstream/send.ts';
@@ -70,6 +72,27 @@ describe('an upstream behind a proxy', () => {
     }
     expect(proxy.asked.length).toBe(8);
   });
+
+  it.each(['http', 'https'])(
+    'is not reached for long by an address that is not the %s proxy’s any more',
+    async (scheme) => {
+      const upstream = await startTlsUpstream({ key: server.key, cert: server.cert });
+      const hosts = { [NAME]: upstream.port };
+      const proxy = await startConnectProxy(
+        scheme === 'https' ? { hosts, identity: await ca.issue('proxy.test') } : { hosts },
+      );
+      const names = createNames({ ttlMs: 0 }, systemClock, () => Promise.resolve([{ address: here, family: 4 }]));
+      let here = '127.0.0.1';
+      const send = openWay(`https://${NAME}`, { proxy: `${scheme}://proxy.test:${proxy.port}` }, { tls, names });
+      for (const _ of [1, 2, 3]) await readText(await send(outbound()));
+      expect(proxy.asked).toHaveLength(1);
+      here = '127.0.0.9';
+      await readText(await send(outbound()));
+      await readText(await send(outbound()));
+      await expect.poll(() => proxy.open).toBe(0);
+      expect(proxy.asked).toHaveLength(1);
+    },
+  );
 
   it('resumes its TLS sessions through new tunnels', async () => {
     const { proxy, upstream, send } = await start();
