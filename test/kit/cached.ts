@@ -116,7 +116,9 @@ export async function openCached(options: CachedOptions = {}): Promise<Cached> {
         `cache.disk.dir=${join(folder, String(replica))}`,
         'cache.disk.minFreeBytes=0',
         ...(isOnDisk ? ['cache.memoryBytes=0'] : []),
-        ...(redis ? [`redis.url=${redis.url}`, `redis.keyPrefix=${prefix}`, `secrets.digestKey=${'k'.repeat(32)}`] : []),
+        ...(redis
+          ? [`redis.url=${redis.url}`, `redis.keyPrefix=${prefix}`, `secrets.digestKey=${'k'.repeat(32)}`]
+          : []),
         ...set,
       ],
     });

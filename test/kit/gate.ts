@@ -9,7 +9,7 @@ export type Held = { readonly count: number; release(): void };
 export type Gate = AsyncDisposable & {
   url: string;
   /** What arrived so far, in order. */
-  arrived: { method: string; path: string; authorization: string | undefined }[];
+  arrived: { method: string; path: string; authorization: string | undefined; port: number }[];
   /** Holds back what matches from now on, before the upstream has heard of it, until it is released. */
   hold(matches?: (request: IncomingMessage) => boolean): Held;
 };
@@ -22,12 +22,12 @@ export async function startGate(upstreamUrl: string): Promise<Gate> {
 
   const server = createServer((req, res) => {
     const { method = '', url = '', rawHeaders } = req;
-    arrived.push({ method, path: url, authorization: req.headers.authorization });
+    arrived.push({ method, path: url, authorization: req.headers.authorization, port: req.socket.remotePort ?? 0 });
     const pass = () => {
       if (req.socket.destroyed) return;
       const onward = send({ hostname, port, method, path: url, headers: rawHeaders }, (answer) => {
         res.writeHead(answer.statusCode ?? 0, answer.rawHeaders);
-        answer.pipe(res);
+        answer.on('error', () => res.destroy()).pipe(res);
       });
       onward.on('error', () => res.destroy());
       res.once('close', () => onward.destroy());

@@ -66,7 +66,11 @@ const WAYS: Way[] = [
   otherPath('with two slashes', (path) => path.replace('/chatfiles/', '/chatfiles//'), 404),
   otherPath('with a dot segment', (path) => path.replace('/chatfiles/', '/chatfiles/./'), 404),
   otherPath('by an encoded name', (path) => path.replace('/chatfiles/', '/chatfile%73/'), 404),
-  otherPath('by an encoded file', (path) => `${path.slice(0, -1)}%${path.charCodeAt(path.length - 1).toString(16)}`, 404),
+  otherPath(
+    'by an encoded file',
+    (path) => `${path.slice(0, -1)}%${path.charCodeAt(path.length - 1).toString(16)}`,
+    404,
+  ),
   otherPath('by Chatfiles', (path) => path.replace('chatfiles', 'Chatfiles'), 404),
   otherPath('with parameters of the path', (path) => `${path};x=1`, 404),
 ];
