@@ -38,7 +38,7 @@ export function thumbnailFields(token: string, secret?: string): [string, string
   ];
 }
 
-/** What a test may choose. `isOnDisk`: nothing is kept in memory. */
+/** What a test may choose. `isOnDisk`: nothing is kept in memory. With an upstream of its own there is no gate before it. */
 export type CachedOptions = {
   replicas?: number;
   redis?: TestRedis;
@@ -53,21 +53,21 @@ export type Cached = AsyncDisposable & {
   emulator: Emulator;
   gate: Gate;
   summaries: Summary[];
-  url(replica?: number): string;
-  adminUrl(replica?: number): string;
+  url: (replica?: number) => string;
+  adminUrl: (replica?: number) => string;
   /** Ends a replica and starts it again on its folder; waits until what lies there is found again. */
-  restart(replica?: number): Promise<void>;
-  close(replica?: number): Promise<void>;
-  stats(replica?: number): Promise<{ cache: CacheStats; access: AccessStats }>;
+  restart: (replica?: number) => Promise<void>;
+  close: (replica?: number) => Promise<void>;
+  stats: (replica?: number) => Promise<{ cache: CacheStats; access: AccessStats }>;
   /** A token of a user, which says so itself unless another layout is wished for. */
-  tokenOf(username: string, options?: IssueTokenOptions): string;
+  tokenOf: (username: string, options?: IssueTokenOptions) => string;
   /** The same, of somebody whom every replica believes, since it was just served another file. */
-  believed(username: string, options?: IssueTokenOptions): Promise<string>;
-  share(options?: { restricted?: boolean; picture?: Buffer; app?: string }): Promise<Shared>;
+  believed: (username: string, options?: IssueTokenOptions) => Promise<string>;
+  share: (options?: { restricted?: boolean; picture?: Buffer; app?: string }) => Promise<Shared>;
   /** Asks for a thumbnail as a client does. */
-  see(file: Shared, token: string, replica?: number): Promise<Seen>;
+  see: (file: Shared, token: string, replica?: number) => Promise<Seen>;
   /** The downloads of a file that came as far as the gate. */
-  fetches(file: Shared): number;
+  fetches: (file: Shared) => number;
 };
 
 /** What somebody saw who asked for a thumbnail. */
@@ -96,7 +96,7 @@ export async function openCached(options: CachedOptions = {}): Promise<Cached> {
   const emulator = opened.use(
     await createEmulator({ limiter: { algorithm: 'off' }, ...(clock ? { now: () => clock.now() } : {}) }),
   );
-  const gate = opened.use(await startGate(options.upstreamUrl ?? emulator.url));
+  const gate = opened.use(await startGate(emulator.url));
   const folder = await mkdtemp(join(tmpdir(), 'chatfiles-cached-'));
   opened.defer(() => rm(folder, { recursive: true, force: true }));
   worlds += 1;
@@ -112,7 +112,7 @@ export async function openCached(options: CachedOptions = {}): Promise<Cached> {
         `admin.token=${OPERATOR}`,
         'clientLimit.requests=1000000',
         'quota.perSecond=5000',
-        `upstream.url=${gate.url}`,
+        `upstream.url=${options.upstreamUrl ?? gate.url}`,
         `cache.disk.dir=${join(folder, String(replica))}`,
         'cache.disk.minFreeBytes=0',
         ...(isOnDisk ? ['cache.memoryBytes=0'] : []),
