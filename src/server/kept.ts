@@ -21,6 +21,7 @@ import type { Flight, Flights } from '../cache/single-flight.ts';
 import { GatewayError, KINDS } from '../errors.ts';
 import type { Token } from '../policy/token.ts';
 import type { Variant } from '../policy/variant.ts';
+import { isThrottled } from '../upstream/retry-table.ts';
 import type { Outcome } from '../upstream/send.ts';
 import { answerKept } from './answer-kept.ts';
 import type { Exchange } from './exchange.ts';
@@ -190,7 +191,7 @@ async function settle(
 
 /** Whether it is the upstream that cannot answer, whoever asks. */
 const isDown = (outcome: Outcome): boolean =>
-  outcome.kind === 'failure' || (outcome.kind === 'refusal' && outcome.status >= 500);
+  outcome.kind === 'failure' || isThrottled(outcome) || (outcome.kind === 'refusal' && outcome.status >= 500);
 
 function answer(entry: Entry, status: string, req: Request, res: Response, exchange: Exchange, deps: KeptDeps) {
   exchange.cache = status;

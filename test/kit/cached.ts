@@ -53,6 +53,8 @@ export type Cached = AsyncDisposable & {
   emulator: Emulator;
   gate: Gate;
   summaries: Summary[];
+  /** What its keys and channels in Redis begin with. */
+  keyPrefix: string;
   url: (replica?: number) => string;
   adminUrl: (replica?: number) => string;
   /** Ends a replica and starts it again on its folder; waits until what lies there is found again. */
@@ -100,7 +102,7 @@ export async function openCached(options: CachedOptions = {}): Promise<Cached> {
   const folder = await mkdtemp(join(tmpdir(), 'chatfiles-cached-'));
   opened.defer(() => rm(folder, { recursive: true, force: true }));
   worlds += 1;
-  const prefix = `cached-${process.pid}-${worlds}:`;
+  const keyPrefix = `cached-${process.pid}-${worlds}:`;
   const summaries: Summary[] = [];
 
   const start = async (replica: number): Promise<Gateway> => {
@@ -117,7 +119,7 @@ export async function openCached(options: CachedOptions = {}): Promise<Cached> {
         'cache.disk.minFreeBytes=0',
         ...(isOnDisk ? ['cache.memoryBytes=0'] : []),
         ...(redis
-          ? [`redis.url=${redis.url}`, `redis.keyPrefix=${prefix}`, `secrets.digestKey=${'k'.repeat(32)}`]
+          ? [`redis.url=${redis.url}`, `redis.keyPrefix=${keyPrefix}`, `secrets.digestKey=${'k'.repeat(32)}`]
           : []),
         ...set,
       ],
@@ -165,6 +167,7 @@ export async function openCached(options: CachedOptions = {}): Promise<Cached> {
     emulator,
     gate,
     summaries,
+    keyPrefix,
     url: (replica = 0) => at(replica).url,
     adminUrl: (replica = 0) => at(replica).adminUrl,
     async restart(replica = 0) {
