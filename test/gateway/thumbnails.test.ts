@@ -82,6 +82,8 @@ describe('a thumbnail', () => {
     const answers = await Promise.all(Array.from({ length: 100 }, () => ask(ann)));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(downloads().filter(({ path }) => path.includes(file.uuid))).toHaveLength(1);
-    expect(answers.filter(({ cache }) => cache === 'chatfiles-gateway; fwd=uri-miss; collapsed')).toHaveLength(99);
+    // On a busy machine some come when it is there already.
+    const spared = /^chatfiles-gateway; (?:fwd=uri-miss; collapsed|hit; detail=memory)$/;
+    expect(answers.filter(({ cache }) => spared.test(cache ?? ''))).toHaveLength(99);
   });
 });
