@@ -32,6 +32,12 @@ const rowOf = ({ way, tokens, maxWaitSeconds, figures: it }: GroupRun): string[]
   [...it.sources].map(([from, count]) => `${from} ${count}`).join(', '),
 ];
 
+const toldIn = ({ way, tokens, maxWaitSeconds, figures: { told } }: GroupRun): string[] =>
+  [...told].map(([what, count]) => {
+    const bound = maxWaitSeconds === undefined ? '' : `, ${maxWaitSeconds} s`;
+    return `${way}, ${tokens}${bound}: ${count} × ${what}`;
+  });
+
 const REPLICAS = 3;
 /** What a burst of this machine's own may make the upstream see too early. */
 const STRAY_REFUSALS = 3;
@@ -78,7 +84,9 @@ any second (the emulator with its sliding log, a process of its own).
 *for bytes*, *for vouching*, *refused upstream*: what the upstream saw, its 503s apart. *last byte*: since the first member
 asked. p50 and p99 of those who were served.
 
-${table(HEAD, runs.map(rowOf))}`;
+${table(HEAD, runs.map(rowOf))}
+
+What those heard who were not served: ${runs.flatMap(toldIn).join('; ') || 'nobody was refused'}.`;
   return section(
     'A group and one picture',
     body,

@@ -11,6 +11,8 @@ export type Seen = {
   /** Where the bytes came from, as far as the answer tells. */
   from: string;
   retryAfter: number | undefined;
+  /** What an answer other than the picture said; nothing where the connection broke. */
+  said: string | undefined;
 };
 
 /** Before the first one asks, in ms. */
@@ -45,6 +47,7 @@ export async function askAll(
       isRight: status === 200 && body.equals(picture.thumbnail),
       from: sourceOf(fields['cache-status'] ?? fields['x-cache']),
       retryAfter: retryAfter === undefined ? undefined : Number(retryAfter),
+      said: status === 200 ? undefined : `${status} ${wordsOf(body)}`.trim(),
     };
   };
   return Promise.all(tokens.map(askOnce));
@@ -56,4 +59,15 @@ function sourceOf(field: string | string[] | undefined): string {
   if (text.includes('collapsed')) return 'waited';
   if (text.includes('fwd-status=304')) return 'vouched for';
   return /detail=(\w+)/.exec(text)?.[1] ?? (text.includes('uri-miss') ? 'fetched' : text);
+}
+
+/** The reason that a refusal gives; the first line of one that is no JSON. */
+function wordsOf(body: Buffer): string {
+  const text = body.toString();
+  try {
+    const { error, error_description: description } = JSON.parse(text) as Record<string, string | undefined>;
+    return description ?? error ?? '';
+  } catch {
+    return (/<title>(.*)<\/title>/.exec(text)?.[1] ?? text.split('\n')[0] ?? '').slice(0, 100);
+  }
 }
