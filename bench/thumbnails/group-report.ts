@@ -72,7 +72,8 @@ a token and an address of its own, each once: nobody tries again. The picture ne
 ${REPLICAS} replicas, each a process, share a Redis, \`secrets.digestKey\` and one source address; the upstream allows 30 requests in
 any second (the emulator with its sliding log, a process of its own).
 
-- *all known*: each token was accepted for an earlier picture, at another replica than the one that is asked now.
+- *all known*: each token was accepted for an earlier picture, at another replica than the one that is asked now. *At
+  once*: the same with another picture, for which all ask in the same moment, each on a connection that is still to be made.
 - *verifiable*: dynamic tokens, nowhere seen before, of an app in \`access.verify.easemob\`. The emulator takes no such
   tokens: here the upstream is the bench's own, which takes any, with the emulator's limiter in front.
 - *waits at most*: \`quota.maxWaitMs\`; 10 s is the default. ${group.members} questions at 30 a second take ${(group.members / 30).toFixed(0)} s, so with it some are

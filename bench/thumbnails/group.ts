@@ -9,7 +9,7 @@ import { startNginx } from './nginx.ts';
 import { startGateway } from './processes.ts';
 
 /** What is known of the members' tokens when they ask. */
-type Tokens = 'all known' | 'none known' | 'verifiable';
+type Tokens = 'all known' | 'all known, at once' | 'none known' | 'verifiable';
 /** Who stands between. */
 type Way = 'gateway' | 'gateway, cache off' | 'nginx';
 
@@ -73,7 +73,13 @@ async function playGateway(group: Group, maxWaitSeconds: number, keys: string[])
   if (keys.length > 0 || maxWaitSeconds < WAITS.long) return [first];
   await makeKnown(stage, group, tokens);
   // Each now comes to another replica than the one that knows it.
-  return [first, { ...first, tokens: 'all known', figures: await play(stage, group, tokens, 1) }];
+  const known = await play(stage, group, tokens, 1);
+  const atOnce = await play(stage, { ...group, withinMs: 0 }, tokens, 2);
+  return [
+    first,
+    { ...first, tokens: 'all known', figures: known },
+    { ...first, tokens: 'all known, at once', figures: atOnce },
+  ];
 }
 
 async function playVerified(group: Group): Promise<GroupRun[]> {
@@ -95,6 +101,7 @@ async function playNginx(group: Group): Promise<GroupRun[]> {
   return [
     { ...first, figures: await play(stage, group, tokens, 0) },
     { ...first, tokens: 'all known', figures: await play(stage, group, tokens, 1) },
+    { ...first, tokens: 'all known, at once', figures: await play(stage, { ...group, withinMs: 0 }, tokens, 2) },
   ];
 }
 

@@ -25,7 +25,7 @@ export type Hits = { contender: Contender; rounds: Outcome[] };
 type Contestant = Pick<Round, 'url' | 'pids' | 'status' | 'tags'>;
 
 /** How long each contender is asked before anything counts, in seconds. */
-const WARM_UP = { seconds: 2, quickSeconds: 0.5 };
+const WARM_UP = { seconds: 4, quickSeconds: 0.5 };
 
 /** How many pictures are asked for at the same time before anything counts. */
 const WARMING_AT_ONCE = 16;
