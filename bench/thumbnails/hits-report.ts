@@ -33,11 +33,12 @@ export function hitsSection(hits: readonly Hits[], seconds: number): Section {
     ];
   });
   const body = `${HOT.files} thumbnails of ${BODY_BYTES} bytes, each asked for by ${HOT.tokens} tokens and with its secret, on ${HOT.connections} connections that never pause. The
-server has core 0 for itself, the load, the upstream and Redis have core 1 and the rest. ${hits[0]?.rounds.length ?? 0} rounds of ${seconds} s, all
+server is pinned to core 0, the load and the upstream to core 1. ${hits[0]?.rounds.length ?? 0} rounds of ${seconds} s, all
 contenders in turn; each has been asked for a while before.
 
 - *CPU*: user and system time of the server's processes for each request, the first quartile of the rounds and the
-  median; × is the quartile's ratio. It is what a busy core's throughput is made of, and little disturbed by others.
+  median; × is the quartile's ratio. It is what a busy core's throughput is made of, and less disturbed by others on this
+  machine than the rest; differences of a tenth mean nothing.
 - *requests/s* (third quartile), p50 and p99 (first quartile) are those of a core that is fully used: each of ${HOT.connections}
   connections waits for all others. They say nothing of a quiet gateway, and others have used this machine meanwhile.
 - The gateway has its default configuration with Redis, \`secrets.digestKey\` and limits that are never reached. Its log goes
@@ -50,12 +51,7 @@ ${table(['', 'CPU µs', 'median', '× bare', '× nginx', 'requests/s', 'p50 ms',
   return section('Hits', body, [
     atMost('CPU of a hit in memory × bare', cpuOf('memory') / base, 1.35, 2),
     atMost('CPU of a hit in memory × nginx', cpuOf('memory') / cpuOf('nginx'), 1.6, 2),
-    atMost(
-      'CPU of reading the disk (a hit there without what one in memory takes) × bare',
-      (cpuOf('disk') - cpuOf('memory')) / base,
-      1,
-      2,
-    ),
+    atMost('CPU of a hit on the disk beyond one in memory × bare', (cpuOf('disk') - cpuOf('memory')) / base, 1, 2),
     atMost('CPU of a 304 × that of a hit in memory', cpuOf('304') / cpuOf('memory'), 1.1, 2),
     atMost(
       'wrong answers',

@@ -68,6 +68,6 @@ function wordsOf(body: Buffer): string {
     const { error, error_description: description } = JSON.parse(text) as Record<string, string | undefined>;
     return description ?? error ?? '';
   } catch {
-    return (/<title>(.*)<\/title>/.exec(text)?.[1] ?? text.split('\n')[0] ?? '').slice(0, 100);
+    return (/<title>(?:\d+ )?(.*)<\/title>/.exec(text)?.[1] ?? text.split('\n')[0] ?? '').slice(0, 100);
   }
 }
