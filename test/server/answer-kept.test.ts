@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Entry } from '../../src/cache/entry.ts';
-import { GatewayError } from '../../src/errors.ts';
+import type { GatewayError } from '../../src/errors.ts';
 import { answerKept } from '../../src/server/answer-kept.ts';
 import type { Exchange } from '../../src/server/exchange.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';

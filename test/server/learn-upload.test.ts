@@ -9,7 +9,10 @@ import { createFakeClock } from '../kit/fake-clock.ts';
 const BEARER: Bearer = { app: 'o/a', token: 't', key: 'k', kind: 'user', endsAt: Infinity };
 
 /** Reads one answer to an upload, and tells what was learnt from it and what goes on. */
-async function read(text: string, { status = 200, headers = {} as IncomingHttpHeaders } = {}) {
+async function read(
+  text: string,
+  { status = 200, headers = {} }: { status?: number; headers?: IncomingHttpHeaders } = {},
+) {
   const learnt: [app: string, file: string, hasSecret: boolean, sentAt: number][] = [];
   const body = new IncomingMessage(new Socket());
   let released = 0;
