@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Fault } from '../../src/emulator/emulator.ts';
-import { type Cached, type CachedOptions, type Shared, startCached, until } from '../kit/cached.ts';
+import { type Cached, type CachedOptions, type Shared, startCached } from '../kit/cached.ts';
 import { startRedis, type TestRedis } from '../kit/redis.ts';
-import { asksOf, believedCrowd, letArrive, visitor } from '../kit/visitors.ts';
+import { arriving, asksOf, believedCrowd } from '../kit/visitors.ts';
 
 let redis: TestRedis;
 beforeAll(async () => {
@@ -55,9 +55,8 @@ describe('an upstream that fails', () => {
     const crowd = await believedCrowd(cached, 20);
     const file = await cached.share();
     const held = cached.gate.hold();
-    const visitors = crowd.map((token) => visitor(cached, file, token));
-    await until(() => held.count === 1);
-    await letArrive(cached);
+    const visitors = await arriving(cached, file, crowd);
+    expect(held.count).toBe(1);
     cached.emulator.fault(fault);
     held.release();
     const replies = await Promise.all(visitors.map(({ reply }) => reply));

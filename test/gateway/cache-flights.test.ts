@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Cached, cacheOf, type CachedOptions, type Shared, startCached, until } from '../kit/cached.ts';
 import { createShiftClock } from '../kit/shift-clock.ts';
-import { asksOf, believedCrowd, letArrive, visitor } from '../kit/visitors.ts';
+import { arrived, arriving, asksOf, believedCrowd, settled, visitor } from '../kit/visitors.ts';
 
 const COLLAPSED = 'fwd=uri-miss; collapsed';
 
@@ -27,8 +27,7 @@ describe('a fetch under way', () => {
     ['a believed user, where neither has a secret', false, (cached) => cached.believed('bob')],
   ])('is waited for by %s', async (_case, restricted, believed) => {
     const { cached, file, held, leader } = await lead(restricted);
-    const joiner = visitor(cached, file, await believed(cached));
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, await believed(cached));
     held.release();
     const replies = await Promise.all([leader.reply, joiner.reply]);
     expect(replies.map(({ body }) => body.equals(file.picture))).toEqual([true, true]);
@@ -55,8 +54,7 @@ describe('a fetch under way', () => {
     const held = cached.gate.hold(({ method }) => method === 'GET');
     const leader = visitor(cached, file, ann);
     await until(() => held.count === 1);
-    const joiner = visitor(cached, file, bob);
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, bob);
     held.release();
     expect((await leader.reply).body.equals(file.picture)).toBe(true);
     expect(cacheOf(await joiner.reply)).toBe(COLLAPSED);
@@ -117,8 +115,7 @@ describe('a fetch under way', () => {
   it('whose token is refused is taken over by one of those who wait', async () => {
     const { cached, ann, file, held, leader } = await lead(false);
     const crowd = await believedCrowd(cached, 20);
-    const joiners = crowd.map((token) => visitor(cached, file, token));
-    await letArrive(cached);
+    const joiners = await arriving(cached, file, crowd);
     cached.emulator.revokeToken(ann);
     held.release();
     expect((await leader.reply).status).toBe(401);
@@ -140,8 +137,7 @@ describe('a fetch under way', () => {
 
   it('goes on for the others when its client leaves', async () => {
     const { cached, file, held, leader } = await lead(false);
-    const joiner = visitor(cached, file, await cached.believed('bob'));
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, await cached.believed('bob'));
     leader.leave();
     await until(() => cached.summaries.some(({ error }) => error === 'CLIENT_GONE'));
     held.release();
@@ -171,8 +167,7 @@ describe('a fetch that has not gone out', () => {
     const held = cached.gate.hold();
     const before = visitor(cached, blocker, cached.tokenOf('before'));
     await until(() => held.count === 1);
-    const leader = visitor(cached, file, ann);
-    await letArrive(cached);
+    const leader = await arrived(cached, file, ann);
     return { cached, bob, file, held, before, leader };
   }
 
@@ -189,8 +184,7 @@ describe('a fetch that has not gone out', () => {
 
   it('is not given up when others wait for it', async () => {
     const { cached, bob, file, held, leader } = await queue();
-    const joiner = visitor(cached, file, bob);
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, bob);
     leader.leave();
     await until(() => cached.summaries.some(({ error }) => error === 'CLIENT_GONE'));
     held.release();
@@ -200,8 +194,7 @@ describe('a fetch that has not gone out', () => {
 
   it('is given up when those who waited have left before its client does', async () => {
     const { cached, bob, file, held, before, leader } = await queue();
-    const joiner = visitor(cached, file, bob);
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, bob);
     for (const { leave } of [joiner, leader]) {
       const gone = cached.summaries.length;
       leave();
@@ -209,7 +202,7 @@ describe('a fetch that has not gone out', () => {
     }
     held.release();
     await before.reply;
-    await letArrive(cached);
+    await settled(cached);
     expect(cached.fetches(file)).toBe(0);
   });
 });
