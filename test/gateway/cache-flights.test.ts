@@ -1,75 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/emulator/emulator.ts';
-import {
-  type Cached,
-  cacheOf,
-  type CachedOptions,
-  type Shared,
-  startCached,
-  thumbnailFields,
-  until,
-} from '../kit/cached.ts';
-import { startRedis, type TestRedis } from '../kit/redis.ts';
+import { describe, expect, it } from 'vitest';
+import { type Cached, cacheOf, type CachedOptions, type Shared, startCached, until } from '../kit/cached.ts';
 import { createShiftClock } from '../kit/shift-clock.ts';
-import { askWire } from '../kit/wire.ts';
+import { arrived, arriving, asksOf, believedCrowd, settled, visitor } from '../kit/visitors.ts';
 
 const COLLAPSED = 'fwd=uri-miss; collapsed';
-
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis[Symbol.asyncDispose]());
-
-const WITH_AND_WITHOUT: [string, () => CachedOptions][] = [
-  ['alone', () => ({})],
-  ['with a Redis, where counting a client takes a moment', () => ({ redis })],
-];
-
-const believedCrowd = (cached: Cached, count: number): Promise<string[]> =>
-  Promise.all(Array.from({ length: count }, (_, index) => cached.believed(`member-${index}`)));
-
-/** The requests for a file that a bearer has caused. */
-const asksOf = ({ gate }: Cached, token: string): number =>
-  gate.arrived.filter(({ method, authorization }) => method === 'GET' && authorization === `Bearer ${token}`).length;
-
-/** Lets what was sent before arrive: some other requests go all the way there and back. */
-async function letArrive(cached: Cached): Promise<void> {
-  for (let round = 0; round < 5; round += 1) await askWire(cached.adminUrl(), { path: '/readyz', fields: [] });
-}
-
-/** Somebody who asks for a thumbnail, and may leave. */
-function visitor(cached: Cached, { path, secret }: Shared, token: string) {
-  const leaving = new AbortController();
-  const reply = askWire(cached.url(), { path, fields: thumbnailFields(token, secret) }, leaving.signal);
-  return { reply, leave: () => leaving.abort() };
-}
-
-describe('hundreds at once', () => {
-  it.each(WITH_AND_WITHOUT)('make one fetch, %s', async (_case, options) => {
-    const cached = await startCached(options());
-    const crowd = await believedCrowd(cached, 20);
-    const file = await cached.share({ restricted: true });
-    const seen = await Promise.all(
-      Array.from({ length: 15 }, () => crowd.map((token) => cached.see(file, token))).flat(),
-    );
-    expect(seen.filter(({ body }) => !body.equals(file.picture))).toEqual([]);
-    expect(cached.fetches(file)).toBe(1);
-    expect(seen.filter(({ cache }) => cache === 'fwd=uri-miss; fwd-status=200; stored')).toHaveLength(1);
-  });
-
-  it('make one request where the entry is on the disk, and nobody knows any more who may see it', async () => {
-    const cached = await startCached({ replicas: 2, redis });
-    const crowd = await believedCrowd(cached, 20);
-    const file = await cached.share({ restricted: true });
-    expect((await cached.see(file, crowd[0] ?? '')).status).toBe(200);
-    await cached.restart();
-    const seen = await Promise.all(crowd.map((token) => cached.see(file, token)));
-    expect(seen.filter(({ body }) => !body.equals(file.picture))).toEqual([]);
-    expect(cached.fetches(file)).toBe(2);
-    expect(seen.filter(({ cache }) => cache === 'fwd=request; fwd-status=304')).toHaveLength(1);
-  });
-});
 
 describe('a fetch under way', () => {
   /** A believed leader whose request is held back. */
@@ -93,8 +27,7 @@ describe('a fetch under way', () => {
     ['a believed user, where neither has a secret', false, (cached) => cached.believed('bob')],
   ])('is waited for by %s', async (_case, restricted, believed) => {
     const { cached, file, held, leader } = await lead(restricted);
-    const joiner = visitor(cached, file, await believed(cached));
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, await believed(cached));
     held.release();
     const replies = await Promise.all([leader.reply, joiner.reply]);
     expect(replies.map(({ body }) => body.equals(file.picture))).toEqual([true, true]);
@@ -121,8 +54,7 @@ describe('a fetch under way', () => {
     const held = cached.gate.hold(({ method }) => method === 'GET');
     const leader = visitor(cached, file, ann);
     await until(() => held.count === 1);
-    const joiner = visitor(cached, file, bob);
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, bob);
     held.release();
     expect((await leader.reply).body.equals(file.picture)).toBe(true);
     expect(cacheOf(await joiner.reply)).toBe(COLLAPSED);
@@ -183,8 +115,7 @@ describe('a fetch under way', () => {
   it('whose token is refused is taken over by one of those who wait', async () => {
     const { cached, ann, file, held, leader } = await lead(false);
     const crowd = await believedCrowd(cached, 20);
-    const joiners = crowd.map((token) => visitor(cached, file, token));
-    await letArrive(cached);
+    const joiners = await arriving(cached, file, crowd);
     cached.emulator.revokeToken(ann);
     held.release();
     expect((await leader.reply).status).toBe(401);
@@ -206,8 +137,7 @@ describe('a fetch under way', () => {
 
   it('goes on for the others when its client leaves', async () => {
     const { cached, file, held, leader } = await lead(false);
-    const joiner = visitor(cached, file, await cached.believed('bob'));
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, await cached.believed('bob'));
     leader.leave();
     await until(() => cached.summaries.some(({ error }) => error === 'CLIENT_GONE'));
     held.release();
@@ -237,8 +167,7 @@ describe('a fetch that has not gone out', () => {
     const held = cached.gate.hold();
     const before = visitor(cached, blocker, cached.tokenOf('before'));
     await until(() => held.count === 1);
-    const leader = visitor(cached, file, ann);
-    await letArrive(cached);
+    const leader = await arrived(cached, file, ann);
     return { cached, bob, file, held, before, leader };
   }
 
@@ -255,8 +184,7 @@ describe('a fetch that has not gone out', () => {
 
   it('is not given up when others wait for it', async () => {
     const { cached, bob, file, held, leader } = await queue();
-    const joiner = visitor(cached, file, bob);
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, bob);
     leader.leave();
     await until(() => cached.summaries.some(({ error }) => error === 'CLIENT_GONE'));
     held.release();
@@ -266,8 +194,7 @@ describe('a fetch that has not gone out', () => {
 
   it('is given up when those who waited have left before its client does', async () => {
     const { cached, bob, file, held, before, leader } = await queue();
-    const joiner = visitor(cached, file, bob);
-    await letArrive(cached);
+    const joiner = await arrived(cached, file, bob);
     for (const { leave } of [joiner, leader]) {
       const gone = cached.summaries.length;
       leave();
@@ -275,81 +202,7 @@ describe('a fetch that has not gone out', () => {
     }
     held.release();
     await before.reply;
-    await letArrive(cached);
+    await settled(cached);
     expect(cached.fetches(file)).toBe(0);
   });
 });
-
-describe('an upstream that fails', () => {
-  it.each<[string, Fault, number, number]>([
-    ['by a reset', { kind: 'reset' }, 502, 2],
-    ['by a refusal of all', { kind: 'status', status: 500 }, 500, 1],
-    ['for its limit', { kind: 'unavailable' }, 503, 2],
-    ['by silence', { kind: 'hang' }, 504, 2],
-    ['in the middle of its answer, again and again', { kind: 'truncate' }, 502, 2],
-  ])('%s is not asked by each of those who wait', async (_case, fault, status, atMost) => {
-    const cached = await startCached({
-      set: ['retry.attempts=2', 'retry.throttledAttempts=2', 'upstream.answerTimeoutMs=200'],
-    });
-    const crowd = await believedCrowd(cached, 20);
-    const file = await cached.share();
-    const held = cached.gate.hold();
-    const visitors = crowd.map((token) => visitor(cached, file, token));
-    await until(() => held.count === 1);
-    await letArrive(cached);
-    cached.emulator.fault(fault);
-    held.release();
-    const replies = await Promise.all(visitors.map(({ reply }) => reply));
-    const statuses = new Set(replies.map((reply) => reply.status));
-    // Where the upstream had words, its leader gets them; the others get ours.
-    statuses.delete(status === 500 ? 502 : status);
-    statuses.delete(status);
-    expect([...statuses]).toEqual([]);
-    expect(cached.fetches(file)).toBeLessThanOrEqual(atMost);
-    cached.emulator.clearFaults();
-    expect((await cached.see(file, crowd[0] ?? '')).body.equals(file.picture)).toBe(true);
-  });
-});
-
-describe('a bearer who is not believed', () => {
-  async function gallery(options: CachedOptions) {
-    const cached = await startCached(options);
-    const ann = await cached.believed('ann');
-    const files = await Promise.all(Array.from({ length: 12 }, () => cached.share()));
-    for (const file of files) expect((await cached.see(file, ann)).status).toBe(200);
-    return { cached, files };
-  }
-
-  it.each(WITH_AND_WITHOUT)(
-    'costs one request, however many kept files it asks for at once, %s',
-    async (_case, options) => {
-      const { cached, files } = await gallery(options());
-      const bob = cached.tokenOf('bob');
-      const seen = await Promise.all(files.map((file) => cached.see(file, bob)));
-      expect(seen.map(({ body }, index) => body.equals(files[index]?.picture ?? body.subarray(1)))).not.toContain(
-        false,
-      );
-      expect(asksOf(cached, bob)).toBe(1);
-    },
-  );
-
-  it.each(WITH_AND_WITHOUT)('costs one request when it is refused, %s', async (_case, options) => {
-    const { cached, files } = await gallery(options());
-    const seen = await Promise.all(files.map((file) => cached.see(file, 'YWMtmadeup')));
-    expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([401]));
-    expect(asksOf(cached, 'YWMtmadeup')).toBe(1);
-  });
-
-  it('is asked about on a connection that is used again', async () => {
-    const { cached, files } = await gallery({ set: ['upstream.maxSockets=1'] });
-    const before = portsOf(cached).size;
-    for (let index = 0; index < 10; index += 1) {
-      const seen = await cached.see(files[0] as Shared, cached.tokenOf(`user-${index}`));
-      expect(seen.cache).toBe('fwd=request; fwd-status=304');
-    }
-    expect(portsOf(cached).size).toBe(before);
-  });
-});
-
-/** The connections that the gate has seen. */
-const portsOf = ({ gate }: Cached): Set<number> => new Set(gate.arrived.map(({ port }) => port));

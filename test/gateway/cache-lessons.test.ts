@@ -57,6 +57,11 @@ describe('an answer that is no file', () => {
     ['a page', { kind: 'status', status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Log in</h1>' }],
     ['something without a type', { kind: 'status', status: 200, headers: { 'content-type': '' }, body: 'hm' }],
     ['nothing', { kind: 'status', status: 204, body: '' }],
+    [
+      'JSON that calls itself a picture',
+      { kind: 'status', status: 200, headers: { 'content-type': 'image/jpeg' }, body: '{"error":"unauthorized"}' },
+    ],
+    ['an empty picture', { kind: 'status', status: 200, headers: { 'content-type': 'image/jpeg' }, body: '' }],
   ])('(%s, with a status of success) makes nobody believed', async (_case, fault) => {
     for (const restricted of [false, true]) {
       const file = await keptFile(restricted);

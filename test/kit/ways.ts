@@ -31,7 +31,8 @@ const otherForm = (name: string, query: string, fields: Fields = []): Way => ({
   ask: (path, own) => ({ path: `${path}?${[own, query].filter((part) => part !== '').join('&')}`, fields }),
 });
 
-const WAYS: Way[] = [
+/** All of them. */
+export const WAYS: Way[] = [
   way('plainly', []),
   way('by HEAD', [], { method: 'HEAD' }),
   way('for a part', [['Range', 'bytes=0-63']]),
@@ -75,14 +76,17 @@ const WAYS: Way[] = [
   otherPath('with parameters of the path', (path) => `${path};x=1`, 404),
 ];
 
+/** Those that get as far as to the credentials; the others meet the same wherever the picture is. */
+export const WAYS_IN: Way[] = WAYS.filter(({ own }) => own === undefined);
+
 /** One request of a stranger's, and the status that it must get. */
 export type Attempt = { name: string; wire: Wire; wanted: number };
 
 /** Finds out what the upstream says to a stranger in each way of asking, unless the gateway refuses it by itself. */
-export async function attemptsOf(stranger: Stranger, scene: Scene): Promise<Attempt[]> {
+export async function attemptsOf(stranger: Stranger, scene: Scene, ways = WAYS): Promise<Attempt[]> {
   const claim = await stranger.claim(scene);
   const attempts: Attempt[] = [];
-  for (const { name, own, ask } of WAYS) {
+  for (const { name, own, ask } of ways) {
     const wire = wireOf(claim, ask);
     // A path that is none here is refused before anybody looks at credentials.
     const wanted = own ?? stranger.own ?? (await askWire(scene.emulator.url, wire)).status;
