@@ -50,7 +50,7 @@ describe('an upstream that fails', () => {
     ['in the middle of its answer, again and again', { kind: 'truncate' }, 502, 2],
   ])('%s is not asked by each of those who wait', async (_case, fault, status, atMost) => {
     const cached = await startCached({
-      set: ['retry.attempts=2', 'retry.throttledAttempts=2', 'upstream.answerTimeoutMs=200'],
+      set: ['retry.attempts=2', 'retry.throttledAttempts=2', 'upstream.answerTimeoutMs=1000'],
     });
     const crowd = await believedCrowd(cached, 20);
     const file = await cached.share();

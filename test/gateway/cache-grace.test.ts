@@ -22,7 +22,7 @@ async function start(set: string[] = ['access.graceSeconds=600']) {
   const clock = createShiftClock();
   const cached = await startCached({
     clock,
-    set: ['retry.attempts=1', 'retry.throttledAttempts=1', 'upstream.answerTimeoutMs=200', ...set],
+    set: ['retry.attempts=1', 'retry.throttledAttempts=1', 'upstream.answerTimeoutMs=1000', ...set],
   });
   const ann = cached.tokenOf('ann');
   const file = await cached.share({ restricted: true });

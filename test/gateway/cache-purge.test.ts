@@ -177,6 +177,8 @@ describe("the operator's counters", () => {
     const cached = await startCached();
     const { one, ann } = await fill(cached);
     await cached.see(one, ann);
+    // The disk is written to in the background.
+    await until(async () => (await cached.stats()).cache.disk?.entries === 3);
     const before = await cached.stats();
     expect(before.cache.memory).toMatchObject({ entries: 3, hits: 1, misses: 3, evictions: 0 });
     expect(before.cache.disk).toMatchObject({ state: 'open', entries: 3 });
