@@ -44,6 +44,7 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
   const { bearer, asked, path, headers, variant, key, entry } = fetch;
   const { clock, access, cache } = deps;
   const validator = entry ? validatorOf(entry) : {};
+  const mark = cache.mark();
   const leaving = leaveUnlessSent(exchange.signal, fetch.mayLeave);
   const signal = AbortSignal.any([leaving.signal, fetch.closing]);
   try {
@@ -83,7 +84,7 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
     const made = makeEntry(variant, outcome.headers, body, clock.now());
     if (!made) return { kind: 'passed', outcome: { ...outcome, whole: body }, sentAt };
     access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
-    return { kind: 'entry', entry: made, status: outcome.status, isKept: cache.put(key, made) };
+    return { kind: 'entry', entry: made, status: outcome.status, isKept: cache.put(key, made, mark) };
   } finally {
     leaving.stay();
   }
