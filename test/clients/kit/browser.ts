@@ -8,7 +8,7 @@ import type { Place } from './stage.ts';
 export type BrowserDevice = Device & { page: Page };
 
 /** Pages in a browser, each in a profile of its own, as if on another machine. */
-export type BrowserPlace = Place & {
+export type BrowserPlace = Omit<Place, 'open'> & {
   open(...what: Parameters<Place['open']>): Promise<BrowserDevice>;
   /** The origins that any page asked since this was asked last, its own site and WebSockets among them. */
   asked(): Set<string>;
@@ -40,7 +40,7 @@ export function browserPlace(browser: Browser, options: BrowserContextOptions = 
       context.on('request', (request) => ask(request.url()));
       const page = await context.newPage();
       page.on('websocket', (socket) => ask(socket.url()));
-      await page.goto(`${origin}/`);
+      await page.goto(origin);
       return { ...createDriver((expression) => page.evaluate(expression)), page };
     },
     [Symbol.asyncDispose]: () => contexts.disposeAsync(),

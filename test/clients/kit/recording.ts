@@ -66,6 +66,7 @@ const TOLD = [
   'content-type',
   'transfer-encoding',
   'expect',
+  'upgrade',
   'range',
   'origin',
   'x-requested-with',
@@ -79,6 +80,7 @@ export function tableOf(arrived: readonly Arrived[]): string {
   const rows = arrived.map(({ method, target, headers, form }) => {
     const told = headers
       .filter(([name, value]) => TOLD.includes(name.toLowerCase()) && !SAYING_NOTHING.includes(value))
+      .toSorted(([a], [b]) => TOLD.indexOf(a.toLowerCase()) - TOLD.indexOf(b.toLowerCase()))
       .map(([name, value]) => `\`${name}: ${withoutChance(name, value)}\``);
     const parts = form.length > 0 ? [`form: ${form.map((name) => `\`${name}\``).join(', ')}`] : [];
     return `| \`${method} ${shapeOf(target)}\` | ${[...told, ...parts].join('<br>')} |`;
@@ -104,6 +106,9 @@ function withoutChance(name: string, value: string): string {
       return '{secret}';
     case 'origin':
       return '{page}';
+    // What else a browser takes changes with its version.
+    case 'accept':
+      return value.replace(/^image\/.*/, 'image/…');
     case 'content-type':
       return value.replace(/boundary=.*/, 'boundary=…');
     default:
