@@ -2,16 +2,19 @@
  * The short way for what is in memory and may be seen: most requests of a busy day, answered before Express.
  *
  * It is no second rule. Each question is asked of the same policy, the same `access` and the same cache as on the long
- * way, and at the first doubt (a condition, a range, a query, a page of another origin, a bearer who has to be asked
- * about, anything refused) it steps aside, and the long way begins from the beginning and says why.
+ * way, and at the first doubt (a condition, a range, a query with more in it than a secret and a form that is kept, a page
+ * of another origin, a bearer who has to be asked about, anything refused) it steps aside, and the long way begins from
+ * the beginning and says why.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Access } from '../access/access.ts';
 import type { Cache } from '../cache/cache.ts';
 import type { Entry } from '../cache/entry.ts';
 import type { Clock } from '../clock.ts';
 import { checkHead } from '../policy/head.ts';
+import { inHeaders } from '../policy/header-form.ts';
+import { checkQuery, readQuery } from '../policy/query.ts';
 import { checkSecret } from '../policy/secret.ts';
 import { checkToken, readToken } from '../policy/token.ts';
 import { readWish } from '../policy/variant.ts';
@@ -44,6 +47,9 @@ export type Hot = (req: IncomingMessage, res: ServerResponse) => void;
 const HIT = cacheStatus({ hit: 'memory' });
 /** Fields with which a request asks for something that the long way has to think about. */
 const LONG_WAY = ['origin', 'range', 'if-none-match', 'if-modified-since', 'transfer-encoding', 'expect'] as const;
+
+/** The longest query that is looked at here: a secret and a form. */
+const MAX_QUERY = 1024;
 
 /** Opens the short way in front of the long one. */
 export function createHot(deps: HotDeps, longWay: Hot): Hot {
@@ -82,19 +88,19 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
 
   const find = (req: IncomingMessage): { exchange: Exchange; entry: Entry } | undefined => {
     const target = readingOf(req);
-    if ('allowed' in target || target.file === undefined || target.query !== '') return undefined;
+    if ('allowed' in target || target.file === undefined || target.query.length > MAX_QUERY) return undefined;
     const { headers, socket } = req;
     const { org, file } = target;
     const app = `${org}/${target.app}`;
-    const { isSmall, variant } = readWish(headers, '');
-    if (variant === undefined || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
+    const { fields, query, secret, isClear } = inHeaders(headers, target.query, false);
+    const { isSmall, variant } = readWish(fields, query);
+    if (variant === undefined || !isClear || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
     const entry = cache.peekMemory({ app, file, variant });
     if (!entry) return undefined;
     const { method = '', httpVersion, rawHeaders } = req;
-    const secret = headers['share-secret'];
-    if (Array.isArray(secret) || !checkHead({ method, httpVersion, rawHeaders }).allowed) return undefined;
-    if (!checkSecret(secret, undefined).allowed || !authorize.isAllowedDestination(org, target.app).allowed)
+    if (!checkHead({ method, httpVersion, rawHeaders }).allowed || !isQuestionFair(headers, target.query))
       return undefined;
+    if (!authorize.isAllowedDestination(org, target.app).allowed) return undefined;
     const token = readToken(headers.authorization);
     const startedAt = clock.now();
     if ('allowed' in token || (authorize.checkExpiry && !checkToken(token, startedAt).allowed)) return undefined;
@@ -122,6 +128,15 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (found) answer(req, res, found.exchange, found.entry).catch(() => res.destroy());
     else longWay(req, res);
   };
+}
+
+/** Whether the policies on queries and secrets have nothing against a request. */
+function isQuestionFair(headers: IncomingHttpHeaders, query: string): boolean {
+  const header = headers['share-secret'];
+  if (Array.isArray(header)) return false;
+  if (query === '') return checkSecret(header, undefined).allowed;
+  const parameters = readQuery(query);
+  return checkQuery(parameters).allowed && checkSecret(header, parameters?.get('share-secret')?.[0]).allowed;
 }
 
 /** An answer that is out in one go needs nobody to tell whether its client is still there. */
