@@ -121,6 +121,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     authorize: {
       isAllowedDestination: createDestinationPolicy(config.destinations),
       checkExpiry: config.tokens.checkExpiry,
+      anonymousDownloads: config.tokens.anonymousDownloads,
     },
     size: limits,
     body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },

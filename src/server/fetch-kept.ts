@@ -59,7 +59,7 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
       },
       exchange,
     );
-    forgetIfGone(outcome, key, cache);
+    forgetIfGone(outcome, bearer, asked.file, cache);
     if (outcome.kind !== 'answer') return { kind: 'passed', outcome, sentAt };
     exchange.upstreamStatus = outcome.status;
     if (outcome.status === 304 || outcome.status === 206) {

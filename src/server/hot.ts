@@ -7,7 +7,7 @@
  * the beginning and says why.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Access } from '../access/access.ts';
 import type { Cache } from '../cache/cache.ts';
 import type { Entry } from '../cache/entry.ts';
@@ -19,7 +19,7 @@ import { checkSecret } from '../policy/secret.ts';
 import { checkToken, readToken } from '../policy/token.ts';
 import { readWish } from '../policy/variant.ts';
 import { KEPT_FIELDS } from './answer-kept.ts';
-import type { AuthorizePolicy } from './authorize.ts';
+import { type AuthorizePolicy, mayComeWithoutToken } from './authorize.ts';
 import { addressOf, ignoredField, type Trusts } from './client.ts';
 import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
@@ -76,6 +76,12 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     return head;
   };
 
+  const identify = (authorization: string | undefined, app: string, now: number) => {
+    const token = readToken(authorization);
+    if ('allowed' in token || (authorize.checkExpiry && !checkToken(token, now).allowed)) return undefined;
+    return access.identify(app, token);
+  };
+
   const answer = async (req: IncomingMessage, res: ServerResponse, exchange: Exchange, entry: Entry) => {
     const { allowed } = await limit.local.consume(limit.addressOf(exchange.client));
     if (!allowed) return longWay(req, res);
@@ -98,13 +104,19 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     const entry = cache.peekMemory({ app, file, variant });
     if (!entry) return undefined;
     const { method = '', httpVersion, rawHeaders } = req;
-    if (!checkHead({ method, httpVersion, rawHeaders }).allowed || !isQuestionFair(headers, target.query))
-      return undefined;
+    const parameters = readQuery(target.query);
+    const inQuery = parameters?.get('share-secret')?.[0];
+    if (!checkHead({ method, httpVersion, rawHeaders }).allowed || !checkQuery(parameters).allowed) return undefined;
+    const inHeader = headers['share-secret'];
+    if (Array.isArray(inHeader) || !checkSecret(inHeader, inQuery).allowed) return undefined;
     if (!authorize.isAllowedDestination(org, target.app).allowed) return undefined;
-    const token = readToken(headers.authorization);
     const startedAt = clock.now();
-    if ('allowed' in token || (authorize.checkExpiry && !checkToken(token, startedAt).allowed)) return undefined;
-    const sight = access.maySee(access.identify(app, token), { file, secret });
+    const asked = { file, secret };
+    const bearer = mayComeWithoutToken(headers, inQuery, authorize)
+      ? access.identifyNobody(app, asked)
+      : identify(headers.authorization, app, startedAt);
+    if (!bearer) return undefined;
+    const sight = access.maySee(bearer, asked);
     if (!sight.allowed || sight.usedGrace) return undefined;
     const peer = socket.remoteAddress ?? '';
     if (ignoredField(headers, deps.trusts(peer, 0)) !== undefined) return undefined;
@@ -128,15 +140,6 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (found) answer(req, res, found.exchange, found.entry).catch(() => res.destroy());
     else longWay(req, res);
   };
-}
-
-/** Whether the policies on queries and secrets have nothing against a request. */
-function isQuestionFair(headers: IncomingHttpHeaders, query: string): boolean {
-  const header = headers['share-secret'];
-  if (Array.isArray(header)) return false;
-  if (query === '') return checkSecret(header, undefined).allowed;
-  const parameters = readQuery(query);
-  return checkQuery(parameters).allowed && checkSecret(header, parameters?.get('share-secret')?.[0]).allowed;
 }
 
 /** An answer that is out in one go needs nobody to tell whether its client is still there. */

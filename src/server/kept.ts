@@ -16,7 +16,6 @@ import type { Cache, Tier } from '../cache/cache.ts';
 import { type CacheKey, type Entry, textOf } from '../cache/entry.ts';
 import type { Flights } from '../cache/single-flight.ts';
 import { GatewayError } from '../errors.ts';
-import type { Token } from '../policy/token.ts';
 import type { Variant } from '../policy/variant.ts';
 import { answerKept } from './answer-kept.ts';
 import type { Exchange } from './exchange.ts';
@@ -36,7 +35,6 @@ export type Leader = { joined: number };
 /** A request for a file's form: who asks, for what, and the path that says so to the upstream. */
 export type KeptRequest = {
   bearer: Bearer;
-  token: Token;
   asked: Asked;
   variant: Variant;
   path: string;
@@ -93,11 +91,17 @@ function seen({ bearer, asked }: KeptRequest, { tier }: Look, { access, outage }
 
 /** A request under way that may spare this one: one for the same file with the same rights, or one of the same bearer. */
 function joinable({ bearer, asked }: KeptRequest, { key, entry }: Look, { access, flights }: KeptDeps) {
-  const isGranted = access.holdsGrant(bearer);
-  if (entry !== undefined) return isGranted ? undefined : flights.find(vouchName(bearer));
-  const group = access.groupOf(bearer, asked);
-  return isGranted && group !== undefined ? flights.find(fetchName(key, group)) : undefined;
+  if (entry !== undefined) return access.holdsGrant(bearer) ? undefined : flights.find(vouchName(bearer));
+  const group = maySpareOthers(bearer, access) ? access.groupOf(bearer, asked) : undefined;
+  return group === undefined ? undefined : flights.find(fetchName(key, group));
 }
+
+/**
+ * Whether it may be waited for, or wait, at all: if it is believed. Those without a token who bring the same secret for
+ * the same file have the very same credentials, so that none of them can fare otherwise than the other.
+ */
+const maySpareOthers = (bearer: Bearer, access: Access): boolean =>
+  bearer.kind === 'nobody' || access.holdsGrant(bearer);
 
 const vouchName = ({ key }: Bearer): string => `vouch ${key}`;
 const fetchName = (key: CacheKey, group: string): string => `fetch ${textOf(key)} ${group}`;
@@ -115,10 +119,10 @@ async function ask(
   deps: KeptDeps,
 ): Promise<void> {
   const { access, flights } = deps;
-  const { bearer, asked, token } = request;
-  await limit(req, res, exchange, token.value, deps.limit);
+  const { bearer, asked } = request;
+  await limit(req, res, exchange, bearer.token, deps.limit);
   const about: Leader = { joined: 0 };
-  const group = entry === undefined && access.holdsGrant(bearer) ? access.groupOf(bearer, asked) : undefined;
+  const group = entry === undefined && maySpareOthers(bearer, access) ? access.groupOf(bearer, asked) : undefined;
   const name = group === undefined ? vouchName(bearer) : fetchName(key, group);
   const flight = flights.start(name, about, (closing) =>
     fetchKept({ ...request, key, entry, closing, mayLeave: () => about.joined === 0 }, exchange, deps),

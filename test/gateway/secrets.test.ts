@@ -16,6 +16,7 @@ const SET = [
   'retry.throttledAttempts=1',
   'limits.discardMs=300',
   'limits.headTimeoutMs=1000',
+  'tokens.anonymousDownloads=withSecret',
 ];
 
 /** Makes secrets that no two are alike, and finds them again, whole or in part, in the spellings that a text may have. */
