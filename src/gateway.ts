@@ -24,14 +24,24 @@ import { createOutage } from './server/outage.ts';
 import type { RelayLimits } from './server/relay.ts';
 import { createWarmer } from './server/warm.ts';
 import type { Summary } from './server/summarize.ts';
+import { type FollowWorld, withRedirects } from './upstream/follow.ts';
 import { createUpstreamProxy } from './upstream/proxy.ts';
 import { withQuota } from './upstream/quota.ts';
+import { redirectMode } from './upstream/redirects.ts';
 import { withRetry } from './upstream/retry.ts';
-import { stack } from './upstream/send.ts';
+import { type Layer, stack } from './upstream/send.ts';
 import { createSpool } from './upstream/spool.ts';
 
-/** What may be replaced: the time, where the summaries of exchanges go, and who is told of changes in the quota's state. */
-export type Overrides = { clock?: Clock; record?: (summary: Summary) => void; notice?: QuotaNotice };
+/**
+ * What may be replaced: the time, where the summaries of exchanges go, who is told of changes in the quota's state, and
+ * the world in which redirects are followed.
+ */
+export type Overrides = {
+  clock?: Clock;
+  record?: (summary: Summary) => void;
+  notice?: QuotaNotice;
+  storage?: FollowWorld;
+};
 
 /** A running gateway; disposing drains it first. */
 export type Gateway = AsyncDisposable & {
@@ -50,7 +60,7 @@ const DRAIN_MS = 25_000;
 
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
 export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
-  const { clock = systemClock, record = () => {}, notice = () => {} } = overrides;
+  const { clock = systemClock, record = () => {}, notice = () => {}, storage = {} } = overrides;
   const { limits, upstream, quota } = config;
   const { url } = upstream;
   if (url === undefined) throw new TypeError('upstream.url is not set');
@@ -74,7 +84,10 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     createClientLimit(config.clientLimit, { redis: config.redis, replicas: () => slots.replicas, clock }),
   );
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
-  const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
+  const redirects = redirectMode(config.redirects);
+  const follow: Layer[] =
+    redirects === 'follow' ? [withRedirects({ ...config.redirects, ...upstream, url }, clock, storage)] : [];
+  const send = stack(...follow, withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
   const flights = opening.use(createFlights<Fetched, Leader>({ maxAgeMs: JOINABLE_MS }, clock));
   const isProven = (app: string, token: string) => access.isProven(app, token);
   const asking: FetchDeps & { answer: RelayLimits } = {
@@ -115,6 +128,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
       watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
     },
     tell: config.tell,
+    redirects: { passes: redirects === 'pass', upstream: url, publicUrl: config.publicUrl },
     spool,
     discard: limits,
     isDraining: () => isDraining,

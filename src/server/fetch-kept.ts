@@ -48,7 +48,7 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
   try {
     const { outcome, sentAt } = await forward(
       deps,
-      { method: 'GET', path, headers: { ...headers, ...validator } },
+      { method: 'GET', path, headers: { ...headers, ...validator }, ownConditions: true },
       {
         kind: variant === 'original' ? 'download' : 'thumbnail',
         bearer,

@@ -24,6 +24,7 @@ import { addressOf, ignoredField, type Trusts } from './client.ts';
 import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
+import type { PassRules } from './pass-redirect.ts';
 import { summarize, type Summary } from './summarize.ts';
 import { cacheStatus } from './told.ts';
 
@@ -35,6 +36,7 @@ export type HotDeps = {
   authorize: AuthorizePolicy;
   limit: Pick<LimitRules, 'local' | 'addressOf'>;
   trusts: Trusts;
+  redirects: Pick<PassRules, 'passes'>;
   /** Fields of every answer, as name and value. */
   securityFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
@@ -98,7 +100,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     const { headers, socket } = req;
     const { org, file } = target;
     const app = `${org}/${target.app}`;
-    const { fields, query, secret, isClear } = inHeaders(headers, target.query, false);
+    const { fields, query, secret, isClear } = inHeaders(headers, target.query, deps.redirects.passes);
     const { isSmall, variant } = readWish(fields, query);
     if (variant === undefined || !isClear || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
     const entry = cache.peekMemory({ app, file, variant });

@@ -187,6 +187,10 @@ function answers(plant: Plant): string[] {
     `${html('404 X')}Set-Cookie: session=${plant('session')}\r\n\r\n`,
     `${html('503 X')}Retry-After: ${plant('retry-after')}\r\n\r\n${plant('503 page')}`,
     `${html('302 X')}Location: http://127.0.0.1:9/?share-secret=${plant('location')}\r\n\r\n`,
+    `${html('302 X')}Location: https://files.invalid/${plant('followed path')}?Signature=${plant('signature')}\r\n\r\n`,
+    `${html('302 X')}Location: https://${plant('user')}:${plant('password')}@files.invalid/\r\n\r\n`,
+    `${html('302 X')}Location: https://elsewhere.invalid/${plant('unlisted path')}#${plant('fragment')}\r\n\r\n`,
+    `${html('302 X')}Location: ${plant('relative')}\r\n\r\n`,
     `HTTP/1.1 200 OK\r\nContent-Length: ${plant('bad length')}\r\n\r\n`,
     `HTTP/1.1 200 OK\r\n${plant('no colon')}\r\n\r\n`,
     `${plant('garbage')}\r\n\r\n`,
@@ -248,7 +252,8 @@ describe('a secret', () => {
       ({ socket }, count) => void socket.end(bad[(count - 1) % bad.length] ?? ''),
     );
     onTestFinished(() => upstream[Symbol.asyncDispose]());
-    const gateway = await startGatewayProcess([...SET, `upstream.url=${upstream.url}`]);
+    const follow = ['redirects.hosts=files.invalid', 'upstream.connectTimeoutMs=1000'];
+    const gateway = await startGatewayProcess([...SET, ...follow, `upstream.url=${upstream.url}`]);
     onTestFinished(() => gateway[Symbol.asyncDispose]());
 
     const replies: string[] = [];
