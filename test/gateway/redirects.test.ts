@@ -397,6 +397,14 @@ describe('a name that changes what it means', () => {
   });
 });
 
+it('the peer of a connection is looked at once more, before a byte goes there', async () => {
+  let looked = 0;
+  const started = await start({ world: { isAllowedAddress: () => (looked += 1) === 1 } });
+  started.redirect();
+  await expectRefused(started);
+  expect([looked, started.storage.requests]).toEqual([2, []]);
+});
+
 describe('a proxy that makes the connections', () => {
   it('resolves names itself, and the list alone holds', async () => {
     const lookup: LookupFunction = (_name, { all }, done) =>
@@ -427,6 +435,12 @@ describe('a storage', () => {
     ['that is busy', (_req, res) => void res.writeHead(503).end(), 'UPSTREAM_THROTTLED'],
     ['that says nothing', () => {}, 'UPSTREAM_TIMEOUT'],
     ['that hangs up', (req) => void req.socket.destroy(), 'UPSTREAM_BROKEN'],
+    [
+      'that sends more than it announced',
+      (req) =>
+        void req.socket.end('HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 5\r\n\r\n0123456789'),
+      'UPSTREAM_BROKEN',
+    ],
     ['that speaks something else', (req) => void req.socket.end('do-not-tell\r\n\r\n'), 'UPSTREAM_BROKEN'],
   ])('%s is a failure, and says nothing of tokens, of files or of Easemob', async (_case, answer, code) => {
     let isGood = true;
