@@ -13,7 +13,7 @@ import { maxBodyBytes } from './policy/size.ts';
 import { createClientLimit, createLocalAllowance } from './quota/client-limit.ts';
 import { openQuota, type QuotaNotice } from './quota/open.ts';
 import { createAdmin } from './server/admin.ts';
-import { type AppDeps, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
+import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
 import { createClientKey, createForwardedWatch, networkOf, type Trusts } from './server/client.ts';
 import { createHot } from './server/hot.ts';
 import { createEdge } from './server/edge.ts';
@@ -145,7 +145,8 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   };
   const app = createApp(deps);
   const trusts = app.get('trust proxy fn') as Trusts;
-  const hot = createHot({ ...deps, trusts, securityFields: SECURITY_FIELDS }, app);
+  const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
+  const hot = createHot({ ...deps, trusts, commonFields }, app);
   const edge = createEdge(config.cache.enabled ? hot : app, limits, (code, socket) =>
     refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
   );

@@ -38,7 +38,7 @@ export type HotDeps = {
   trusts: Trusts;
   redirects: Pick<PassRules, 'passes'>;
   /** Fields of every answer, as name and value. */
-  securityFields: readonly (readonly [string, string])[];
+  commonFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
   isDraining: () => boolean;
 };
@@ -63,7 +63,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (known) return known;
     const fields = KEPT_FIELDS.flatMap((name) => (entry.fields[name] === undefined ? [] : [name, entry.fields[name]]));
     const head = [
-      ...deps.securityFields.flat(),
+      ...deps.commonFields.flat(),
       ...fields,
       'Content-Length',
       String(entry.body.length),

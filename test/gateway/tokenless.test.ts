@@ -179,3 +179,24 @@ describe('a download without a token', () => {
     await Promise.all(tags);
   });
 });
+
+describe('an answer from memory to a tag', () => {
+  const fieldsOf = (headers: Record<string, unknown>) => [
+    headers['access-control-allow-origin'],
+    headers['access-control-expose-headers'],
+    headers['vary'],
+  ];
+
+  // A browser keeps what its tag got, and hands it to a script of the page that asks for the same later.
+  it.each(['*', 'https://chat.example.com'])(
+    'is as good for a script of a page as any other, with %s',
+    async (origins) => {
+      const { tag } = await start({ set: [...LET_IN, `cors.origins=${origins}`] });
+      const fetched = await tag();
+      const kept = await tag();
+      expect([fetched.cache, kept.cache]).toEqual([MISS, HIT]);
+      expect(fieldsOf(kept.headers)).toEqual(fieldsOf(fetched.headers));
+      expect(fieldsOf(kept.headers)).not.toEqual([undefined, undefined, undefined]);
+    },
+  );
+});
