@@ -1,6 +1,6 @@
 /** The composition root: opens every room and hands each what it needs. */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { type Agent as HttpAgent, createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from './clock.ts';
 import { createAccess } from './access/access.ts';
@@ -14,7 +14,7 @@ import { maxBodyBytes } from './policy/size.ts';
 import { createClientLimit, createLocalAllowance } from './quota/client-limit.ts';
 import { openQuota, type QuotaNotice } from './quota/open.ts';
 import { createAdmin } from './server/admin.ts';
-import { type AppDeps, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
+import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
 import { createClientKey, createForwardedWatch, networkOf, type Trusts } from './server/client.ts';
 import { createHot } from './server/hot.ts';
 import { createEdge } from './server/edge.ts';
@@ -27,22 +27,25 @@ import { createWarmer } from './server/warm.ts';
 import type { Summary } from './server/summarize.ts';
 import { createAgent } from './upstream/agent.ts';
 import { createNames, type Resolve } from './upstream/dns.ts';
+import { type FollowWorld, withRedirects } from './upstream/follow.ts';
 import { createUpstreamProxy } from './upstream/proxy.ts';
 import { withQuota } from './upstream/quota.ts';
+import { redirectMode } from './upstream/redirects.ts';
 import { withRetry } from './upstream/retry.ts';
-import { stack } from './upstream/send.ts';
+import { type Layer, stack } from './upstream/send.ts';
 import { createSpool } from './upstream/spool.ts';
 import { openTls, type UpstreamTls } from './upstream/tls.ts';
 
 /**
  * What may be replaced: the time, where the summaries of exchanges go, who is told of changes in the quota's state, and
- * who resolves names.
+ * who resolves names, and the world in which redirects are followed.
  */
 export type Overrides = {
   clock?: Clock;
   record?: (summary: Summary) => void;
   notice?: QuotaNotice;
   resolve?: Resolve;
+  storage?: FollowWorld;
 };
 
 /** A running gateway; disposing drains it first. */
@@ -62,7 +65,7 @@ const DRAIN_MS = 25_000;
 
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
 export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
-  const { clock = systemClock, record = () => {}, notice = () => {}, resolve } = overrides;
+  const { clock = systemClock, record = () => {}, notice = () => {}, resolve, storage = {} } = overrides;
   const { limits, upstream, quota } = config;
   const { url } = upstream;
   if (url === undefined) throw new TypeError('upstream.url is not set');
@@ -89,7 +92,26 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const names = createNames({ ttlMs: upstream.dnsCacheMs }, clock, resolve);
   const agent = createAgent(new URL(url), upstream, { clock, names, tls });
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock, agent));
-  const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
+  const redirects = redirectMode(config.redirects);
+  // Storages are reached the same way out, by the same authorities; but our certificate is for the upstream alone.
+  const wayToStorages = (): FollowWorld => {
+    const without = tls && { toProxy: tls.toProxy, toUpstream: tls.toProxy };
+    if (upstream.proxy === undefined) return { secureContext: without?.toUpstream };
+    const agents = new Map<string, HttpAgent>();
+    opening.defer(() => agents.forEach((each) => each.destroy()));
+    return {
+      agentFor({ origin }) {
+        const known = agents.get(origin) ?? createAgent(new URL(origin), upstream, { clock, names, tls: without });
+        agents.set(origin, known);
+        return known;
+      },
+    };
+  };
+  const follow: Layer[] =
+    redirects === 'follow'
+      ? [withRedirects({ ...config.redirects, ...upstream, url }, clock, { ...wayToStorages(), ...storage })]
+      : [];
+  const send = stack(...follow, withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
   const flights = opening.use(createFlights<Fetched, Leader>({ maxAgeMs: JOINABLE_MS }, clock));
   const isProven = (app: string, token: string) => access.isProven(app, token);
   const asking: FetchDeps & { answer: RelayLimits } = {
@@ -130,12 +152,14 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
       watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
     },
     tell: config.tell,
+    redirects: { passes: redirects === 'pass', upstream: url, publicUrl: config.publicUrl },
     spool,
     discard: limits,
     isDraining: () => isDraining,
     authorize: {
       isAllowedDestination: createDestinationPolicy(config.destinations),
       checkExpiry: config.tokens.checkExpiry,
+      anonymousDownloads: config.tokens.anonymousDownloads,
     },
     size: limits,
     body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },
@@ -145,7 +169,8 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   };
   const app = createApp(deps);
   const trusts = app.get('trust proxy fn') as Trusts;
-  const hot = createHot({ ...deps, trusts, securityFields: SECURITY_FIELDS }, app);
+  const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
+  const hot = createHot({ ...deps, trusts, commonFields }, app);
   const edge = createEdge(config.cache.enabled ? hot : app, limits, (code, socket) =>
     refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
   );

@@ -31,7 +31,8 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
   if (emulator) {
     const { createEmulator } = await import('./emulator/emulator.ts');
     const { port, adminPort } = config.emulator;
-    const upstream = opening.use(await createEmulator({ port, adminPort, users: [DEMO] }));
+    const anonymousDownloads = config.tokens.anonymousDownloads === 'withSecret' ? 'withSecret' : 'refuse';
+    const upstream = opening.use(await createEmulator({ port, adminPort, users: [DEMO], anonymousDownloads }));
     emulatorUrl = upstream.url;
     config.upstream.url = upstream.url;
     config.upstream.proxy = undefined;

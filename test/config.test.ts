@@ -341,14 +341,24 @@ describe('secrets', () => {
   });
 });
 
+test.each([
+  ['redirects.mode=follow', /redirects\.hosts is empty/],
+  ['redirects.mode=maybe', /follow, pass or refuse/],
+  ['redirects.hosts=10.0.0.1', /must be a host name/],
+  ['tokens.anonymousDownloads=yes', /deny or withSecret/],
+])('%s is a mistake', async (flag, complaint) => {
+  expect((await mistakes({ set: [flag] })).join()).toMatch(complaint);
+});
+
 describe('warnings', () => {
-  test.each([['spool.diskBytes=1MB', 'answered with 503']])(
-    '%s is accepted, and what follows from it is told',
-    async (flag, follows) => {
-      const { warnings } = await loadConfig({ env: URL_ENV, set: [flag] });
-      expect(warnings).toEqual([expect.stringContaining(follows)]);
-    },
-  );
+  test.each([
+    ['spool.diskBytes=1MB', 'answered with 503'],
+    ['redirects.mode=pass', 'around the gateway'],
+    ['redirects.mode=refuse redirects.hosts=files.example.com', 'nothing is followed there'],
+  ])('%s is accepted, and what follows from it is told', async (flags, follows) => {
+    const { warnings } = await loadConfig({ env: URL_ENV, set: flags.split(' ') });
+    expect(warnings).toEqual([expect.stringContaining(follows)]);
+  });
 
   test('a key that is set to its default needs none', async () => {
     const set = ['access.grantSeconds=300', 'redis.keyPrefix=chatfiles:'];

@@ -26,6 +26,8 @@ export type Asked = { file: string; secret: string | undefined };
 export type Access = AsyncDisposable & {
   /** A token as the request brings it, for an app (`org/app`). */
   identify(app: string, token: { value: string; kind: TokenKind; expiresAt: number | undefined }): Bearer;
+  /** One without a token, who asks for a file with a secret; all who ask so are the same. */
+  identifyNobody(app: string, asked: Asked): Bearer;
   /** Finds out what is known of a token here and at other replicas; undefined when there is nothing to wait for. */
   lookUp(bearer: Bearer): Promise<void> | undefined;
   /** Whether a stored file may be shown. */
@@ -114,6 +116,13 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
       kind,
       endsAt: expiresAt ?? Infinity,
     }),
+    identifyNobody: (app, { file, secret = '' }) => ({
+      app,
+      token: '',
+      key: digests.ofNobody(app, file, secret),
+      kind: 'nobody',
+      endsAt: Infinity,
+    }),
     lookUp: (bearer) => grants.lookUp(bearer),
     maySee(bearer, { file, secret }, isUpstreamDown = false) {
       const facts = proofs.factsOf({ app: bearer.app, file }, bearer.key, secret);
@@ -122,6 +131,7 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
     holdsGrant: (bearer) => grants.isGranted(bearer),
     groupOf(bearer, { file, secret }) {
       const kind = grants.kindOf(bearer);
+      if (kind === 'nobody') return bearer.key;
       if (proofs.factsOf({ app: bearer.app, file }, bearer.key, secret).isOpen) return 'open';
       if (kind === 'app' || kind === 'admin') return undefined;
       if (secret !== undefined && secret !== '') return digests.ofSecret(bearer.app, file, secret);
@@ -138,6 +148,11 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
     learnRefusal(bearer, refusal, sentAt, asked) {
       const about = judgeRefusal(refusal);
       if (about !== 'other') grants.withdraw(bearer, about, past(sentAt));
+      if (bearer.kind === 'nobody') {
+        // Also that there is no such file: it may be a polite word for "not without a token".
+        if ([401, 403, 404].includes(refusal.status)) proofs.refuseNobody(bearer.key, past(sentAt));
+        return about;
+      }
       if (asked && isFileGone(refusal)) proofs.forget({ app: bearer.app, file: asked.file });
       if (asked && isFileRefused(refusal)) {
         proofs.refuse({ app: bearer.app, file: asked.file }, asked.secret, past(sentAt));

@@ -1,13 +1,17 @@
 /** Whom a token speaks for. */
 export type TokenKind = 'user' | 'app' | 'admin' | 'unknown';
 
-/** A token as a request brings it, for one app; made once a request, by `identify`. */
+/** The same of a bearer, who may have no token at all: then it is nobody. */
+export type BearerKind = TokenKind | 'nobody';
+
+/** A token as a request brings it, for one app, or the lack of one; made once a request. */
 export type Bearer = {
   app: string;
-  /** The token itself. It stays with the request: only `key` is remembered. */
+  /** The token itself, empty where there is none. It stays with the request: only `key` is remembered. */
   token: string;
+  /** What is known is known of this: of a token for an app; of nobody, for one file and one secret. */
   key: string;
   /** What the token's own text says; Infinity where it says nothing of an end, in ms since the epoch. */
-  kind: TokenKind;
+  kind: BearerKind;
   endsAt: number;
 };

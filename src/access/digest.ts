@@ -14,6 +14,8 @@ export type Digests = {
   /** Of what a token proves to be, however its text is written. */
   ofIdentity(app: string, signature: string): string;
   ofFile(app: string, file: string): string;
+  /** Of all who come without a token for a file with a secret. */
+  ofNobody(app: string, file: string, secret: string): string;
   /** Of a secret as it was sent for a file; the empty one stands for none. */
   ofSecret(app: string, file: string, secret: string): string;
 };
@@ -28,6 +30,7 @@ export function createDigests(digestKey: string = randomBytes(32).toString('base
     ofToken: (app, token) => digest('token', app, token),
     ofIdentity: (app, signature) => digest('identity', app, signature),
     ofFile: (app, file) => digest('file', app, file),
+    ofNobody: (app, file, secret) => digest('nobody', app, `${file.length}:${file}${secret}`),
     ofSecret: (app, file, secret) => digest('secret', app, `${file.length}:${file}${secret}`),
   };
 }

@@ -11,7 +11,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import type { Bearer, TokenKind } from './bearer.ts';
+import type { Bearer, BearerKind, TokenKind } from './bearer.ts';
 import type { Digests } from './digest.ts';
 import type { FirstSights } from './first-sights.ts';
 import { grantOf, NEVER, type TokenFacts, type Windows } from './may-see.ts';
@@ -31,7 +31,7 @@ export type Grants = {
   refusalOf(bearer: Bearer): TokenRefusal | undefined;
   /** Whether the upstream has accepted the token lately for anything; says nothing of what it may see. */
   isProven(key: string): boolean;
-  kindOf(bearer: Bearer): TokenKind;
+  kindOf(bearer: Bearer): BearerKind;
   accept(bearer: Bearer, sentAt: number): void;
   prove(bearer: Bearer, sentAt: number): void;
   withdraw(bearer: Bearer, refusal: TokenRefusal, sentAt: number): void;
@@ -79,6 +79,7 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
     const link = links.get(bearer.key);
     const proof = link && book.get(link.identity);
     return {
+      isTokenless: bearer.kind === 'nobody',
       acceptedAt: text && isComplete(text) ? text.acceptedAt : NEVER,
       verifiedAt: proof && isComplete(proof) ? proof.verifiedAt : NEVER,
       refusedAt: Math.max(text?.refusedAt ?? NEVER, proof?.refusedAt ?? NEVER),
@@ -96,9 +97,9 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
   };
 
   /** Finds out what a token proves to be, by its signature. */
-  const linkOf = ({ app, key, token }: Bearer): Link | undefined => {
+  const linkOf = ({ app, key, token, kind: claimed }: Bearer): Link | undefined => {
     const known = links.get(key);
-    if (known || !offline) return known;
+    if (known || !offline || claimed === 'nobody') return known;
     const proof = offline.verify(app, token, clock.now());
     if (!proof) return undefined;
     const { signature, kind, endsAt } = proof;

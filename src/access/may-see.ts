@@ -9,6 +9,11 @@
  *   (b) and, unless the file is known to be open, with a share-secret that the upstream accepted for this very file, or
  *       to a token that was itself served this file with the same secret, or without one, less than the window ago.
  *
+ * Where readers without a token are let in at all, they stand under the same rule, and it is stricter for them: what they
+ * are told of (a) is what the upstream said to readers without a token who asked for this very file with this very
+ * secret; of (b), only that such a one was itself served counts, and nothing that holders of tokens have shown. There is
+ * no grace.
+ *
  * All times are ms of this process's clock that never goes back; `NEVER` for what has not happened. They are the times at
  * which the requests were *sent*, not those of the answers: what the upstream takes back in between is taken back. Where
  * a time had to be guessed, an acceptance was guessed earlier than it was, and a refusal later.
@@ -17,8 +22,9 @@
 /** The time of what has not happened: infinitely long ago. */
 export const NEVER = -Infinity;
 
-/** What the upstream has said of a token, for one app. */
+/** What the upstream has said of a token, for one app; or of readers without one, for one file and one secret. */
 export type TokenFacts = {
+  isTokenless: boolean;
   /** Sent: the latest request that the upstream answered with a whole file. */
   acceptedAt: number;
   /** First seen: a token that proves itself. */
@@ -55,9 +61,10 @@ export type Unseen = 'token-ended' | 'token-refused' | 'no-grant' | 'no-proof';
 export function maySee(token: TokenFacts, file: FileFacts, windows: Windows, moment: Moment): Sight {
   const grant = grantOf(token, windows, moment);
   if (!grant.allowed) return grant;
-  if (file.isOpen || file.isSecretProven) return grant;
+  if (!token.isTokenless && (file.isOpen || file.isSecretProven)) return grant;
   const shown = within(file.shownAt, windows, moment);
-  if (shown === 'no' || file.shownAt <= token.refusedAt) return { allowed: false, reason: 'no-proof' };
+  if (shown === 'no' || (shown === 'grace' && token.isTokenless) || file.shownAt <= token.refusedAt)
+    return { allowed: false, reason: 'no-proof' };
   return { allowed: true, usedGrace: grant.usedGrace || shown === 'grace' };
 }
 
@@ -72,7 +79,9 @@ export function grantOf(token: TokenFacts, windows: Windows, moment: Moment): Si
   const verified = verifiedAt > refusedAt ? within(verifiedAt, windows, moment) : 'no';
   if (accepted === 'window' || verified === 'window') return { allowed: true, usedGrace: false };
   // What only proved itself has the one window, and no grace.
-  return accepted === 'grace' ? { allowed: true, usedGrace: true } : { allowed: false, reason: 'no-grant' };
+  return accepted === 'grace' && !token.isTokenless
+    ? { allowed: true, usedGrace: true }
+    : { allowed: false, reason: 'no-grant' };
 }
 
 /** Whether a time lies in the window that ends now, or before it in the grace. Without a window there is no grace. */

@@ -3,12 +3,13 @@
  *
  * Learnt from what was actually *sent* upstream, never from what a client claims. A secret that an app's or an admin's
  * token was served with proves nothing, since such a token may do everything; nor does such a token prove that a file is
- * open. A token of unknown kind that was served without a secret has shown that for itself alone.
+ * open. A token of unknown kind that was served without a secret has shown that for itself alone, and so has who was
+ * served without a token.
  */
 import { timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import type { TokenKind } from './bearer.ts';
+import type { BearerKind } from './bearer.ts';
 import type { Digests } from './digest.ts';
 import { type FileFacts, NEVER } from './may-see.ts';
 
@@ -18,7 +19,7 @@ export type FileName = { app: string; file: string };
 /** A whole, well-typed answer of the upstream with the file's bytes: who got it, with which secret, sent when. */
 export type Served = FileName & {
   tokenKey: string;
-  kind: TokenKind;
+  kind: BearerKind;
   secretSent: string | undefined;
   sentAt: number;
 };
@@ -31,6 +32,8 @@ export type Proofs = {
   learnUpload(name: FileName, secret: string | undefined, sentAt: number): void;
   /** The upstream refused these credentials for the file. */
   refuse(name: FileName, secretSent: string | undefined, sentAt: number): void;
+  /** The upstream refused a reader without a token: that is said of such readers alone. */
+  refuseNobody(tokenKey: string, sentAt: number): void;
   /** There is no such file any more. */
   forget(name: FileName): void;
   readonly sizes: { files: number; shown: number };
@@ -66,6 +69,7 @@ export function createProofs(options: ProofOptions, digests: Digests, clock: Pic
   const secretDigest = ({ app, file }: FileName, secret: string | undefined) =>
     digests.ofSecret(app, file, secret ?? '');
   const refusedAt = (digest: string) => refused.get(digest) ?? forgottenRefusalAt;
+  const refuseAt = (digest: string, sentAt: number) => void refused.set(digest, Math.max(sentAt, refusedAt(digest)));
   const holds = (at: number) => clock.monotonic() - at < lifetimeMs;
   const isSent = (secret: string | undefined): secret is string => secret !== undefined && secret !== '';
 
@@ -99,14 +103,15 @@ export function createProofs(options: ProofOptions, digests: Digests, clock: Pic
       return {
         isOpen: record !== undefined && record.openAt > record.deniedAt && holds(record.openAt),
         isSecretProven: proof !== undefined && holds(proof.provenAt),
-        shownAt: shownAt > refusedAt(text) ? shownAt : NEVER,
+        shownAt: shownAt > Math.max(refusedAt(text), refusedAt(tokenKey)) ? shownAt : NEVER,
       };
     },
     learn({ tokenKey, kind, secretSent, sentAt, ...name }) {
       const text = secretDigest(name, secretSent);
-      if (sentAt <= refusedAt(text)) return;
+      if (sentAt <= Math.max(refusedAt(text), refusedAt(tokenKey))) return;
       shown.set(tokenKey + text, Math.max(sentAt, shown.get(tokenKey + text) ?? NEVER));
-      if (isSent(secretSent) && kind !== 'app' && kind !== 'admin') learnSecret(recordOf(name), text, sentAt);
+      const isWitness = kind === 'user' || kind === 'unknown';
+      if (isSent(secretSent) && isWitness) learnSecret(recordOf(name), text, sentAt);
       if (!isSent(secretSent) && kind === 'user') {
         const record = recordOf(name);
         record.openAt = Math.max(record.openAt, sentAt);
@@ -120,7 +125,7 @@ export function createProofs(options: ProofOptions, digests: Digests, clock: Pic
     },
     refuse(name, secretSent, sentAt) {
       const text = secretDigest(name, secretSent);
-      refused.set(text, Math.max(sentAt, refusedAt(text)));
+      refuseAt(text, sentAt);
       const record = recordOf(name);
       record.deniedAt = Math.max(record.deniedAt, sentAt);
       const digest = Buffer.from(text);
@@ -128,6 +133,7 @@ export function createProofs(options: ProofOptions, digests: Digests, clock: Pic
         (proof) => proof.provenAt > sentAt || !timingSafeEqual(proof.digest, digest),
       );
     },
+    refuseNobody: refuseAt,
     forget: (name) => void files.delete(fileKey(name)),
     get sizes() {
       return { files: files.size, shown: shown.size };

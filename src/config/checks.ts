@@ -2,6 +2,7 @@
  * What no single key can tell: values that clash with each other, and values that do not do what they seem to.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { redirectMode } from '../upstream/redirects.ts';
 import { type Key, valueAt } from './keys.ts';
 import { NOWHERE, type Place, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
@@ -47,12 +48,19 @@ export function findWarnings(
     }
     return [`${key.path} is set, but this version does not use it yet: ${follows}`];
   });
-  const { upstream, spool, limits } = config;
+  const { upstream, spool, limits, redirects } = config;
   if (emulator && upstream.url !== undefined) {
     warnings.push('upstream.url is set, but with --emulator everything goes to the embedded emulator, nothing to it');
   }
   if (upstream.allowPlaintext && upstream.url?.startsWith('http:')) {
     warnings.push('upstream.url is plain http: tokens and files can be read on the way to it');
+  }
+  const mode = redirectMode(redirects);
+  if (mode === 'pass') {
+    warnings.push('redirects.mode is pass: clients that Easemob redirects go around the gateway');
+  }
+  if (mode !== 'follow' && redirects.hosts.length > 0) {
+    warnings.push(`redirects.hosts is set, but redirects.mode is ${mode}: nothing is followed there`);
   }
   if (
     spool.diskBytes < limits.fileBytes &&

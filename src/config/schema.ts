@@ -16,12 +16,14 @@ import {
   trustedProxiesSchema,
 } from '../server/config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
+import { redirectsSchema } from '../upstream/redirects.ts';
 
 /** Every key there is: the rooms' schemas, put together. */
 export const configSchema = z.strictObject({
   listen: listenSchema.prefault({}),
   admin: adminSchema.prefault({}),
   upstream: upstreamSchema.prefault({}),
+  redirects: redirectsSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   spool: spoolSchema.prefault({}),
   tokens: tokensSchema.prefault({}),

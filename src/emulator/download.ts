@@ -2,7 +2,7 @@ import { timingSafeEqual, createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Apps } from './apps.ts';
-import { authenticate } from './authenticate.ts';
+import { authenticate, tokenOf } from './authenticate.ts';
 import { allowsRange, checkConditions } from './conditional.ts';
 import { ApiError } from './errors.ts';
 import type { Answer, Exchange, Handler } from './exchange.ts';
@@ -21,7 +21,7 @@ export type DownloadDeps = {
   tokens: Tokens;
   files: FileStore;
   thumbnails: Thumbnails;
-  options: Pick<EmulatorOptions, 'thumbnailBy' | 'wrongSecretStatus' | 'now'>;
+  options: Pick<EmulatorOptions, 'thumbnailBy' | 'wrongSecretStatus' | 'anonymousDownloads' | 'now'>;
 };
 
 /** The bytes that an answer is made of: the original's or its thumbnail's. */
@@ -32,8 +32,10 @@ const WHOLE_BYTES = 64 * 1024;
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
-function hasSecret({ req, target }: Exchange, secret: string): boolean {
-  const given = req.headers['share-secret'] ?? target.query.get('share-secret');
+const givenSecret = ({ req, target }: Exchange) => req.headers['share-secret'] ?? target.query.get('share-secret');
+
+function hasSecret(exchange: Exchange, secret: string): boolean {
+  const given = givenSecret(exchange);
   return typeof given === 'string' && timingSafeEqual(digest(given), digest(secret));
 }
 
@@ -45,7 +47,7 @@ function wantsJsonAlone({ req }: Exchange): boolean {
 
 /** Sends files to those who may see them, as thumbnails if that is wished. */
 export function createDownload({ apps, tokens, files, thumbnails, options }: DownloadDeps): Handler {
-  const { thumbnailBy, wrongSecretStatus, now } = options;
+  const { thumbnailBy, wrongSecretStatus, anonymousDownloads, now } = options;
 
   const requireFile = (org: string, app: string, uuid: string): StoredFile => {
     const file = files.find(uuid);
@@ -82,8 +84,11 @@ export function createDownload({ apps, tokens, files, thumbnails, options }: Dow
 
   return async (exchange) => {
     const { org, app, id, application } = requireApp(exchange, apps);
-    authenticate(exchange, tokens, org, app);
+    const isNobody = anonymousDownloads === 'withSecret' && tokenOf(exchange) === undefined && givenSecret(exchange);
+    if (!isNobody) authenticate(exchange, tokens, org, app);
     const file = requireFile(org, app, id ?? '');
+    // What has no secret is open to users alone: any text would pass for one.
+    if (isNobody && file.secret === undefined) throw new ApiError('TOKEN_MISSING');
     if (file.secret !== undefined && !hasSecret(exchange, file.secret)) {
       throw new ApiError('SECRET_WRONG', { status: wrongSecretStatus });
     }

@@ -31,6 +31,8 @@ export type EmulatorOptions = {
   restrictAccessBy: 'presence' | 'value';
   thumbnailBy: 'presence' | 'value';
   wrongSecretStatus: 403 | 401;
+  /** `'withSecret'`: a restricted file goes to whoever has its secret, also without a token, as to the tags of web pages. */
+  anonymousDownloads: 'refuse' | 'withSecret';
   /** The box that thumbnails fit into unless the upload names another. */
   thumbnailBox: { width: number; height: number };
   /** Images of at most so many bytes are their own thumbnail. */
@@ -71,6 +73,7 @@ export const PAGE_DEFAULTS: Omit<EmulatorOptions, 'limiter'> = {
   restrictAccessBy: 'presence',
   thumbnailBy: 'presence',
   wrongSecretStatus: 403,
+  anonymousDownloads: 'refuse',
   thumbnailBox: { width: 170, height: 170 },
   thumbnailFloorBytes: 10 * 1024,
   fileLifetimeSeconds: WEEK_SECONDS,

@@ -6,6 +6,12 @@ export const tokensSchema = z.strictObject({
   checkExpiry: yesOrNo()
     .default(true)
     .describe('Refuse tokens whose own text says that they have expired, without asking Easemob.'),
+  anonymousDownloads: z
+    .enum(['deny', 'withSecret'], { error: 'must be deny or withSecret' })
+    .default('deny')
+    .describe(
+      'Whether a download without a token goes on to Easemob if its address has a share-secret, as in web pages.',
+    ),
 });
 
 const patternError = 'must be org/app, org/* or */*, like my-org/my-app';
@@ -27,5 +33,7 @@ export const destinationsSchema = z
 
 /** What is checked of a client's token, read. */
 export type TokensConfig = z.output<typeof tokensSchema>;
+/** Whether a download may come without a token. */
+export type AnonymousDownloads = TokensConfig['anonymousDownloads'];
 /** The patterns of the orgs and apps that may be reached. */
 export type Destinations = z.output<typeof destinationsSchema>;

@@ -6,12 +6,13 @@
  * everybody. Whatever else a request says goes upstream as it is, and is kept for nobody.
  */
 
-/** The forms that are kept, by what asks for them; a closed set, so that nobody can fill the cache with names for one file. */
+/**
+ * The forms that are kept, by what asks for them; a closed set, so that nobody can fill the cache with names for one file.
+ * A thumbnail that a query asked for is asked for by the header here (header-form.ts).
+ */
 const FORMS: Readonly<Record<string, Variant>> = {
   '': 'original',
   header: 'thumbnail',
-  'header,thumbnail=true': 'thumbnail-both',
-  'thumbnail=true': 'thumbnail-query',
   'vframe=true': 'vframe',
   'header,vframe=true': 'vframe-both',
   'size=small': 'small',
@@ -19,15 +20,7 @@ const FORMS: Readonly<Record<string, Variant>> = {
 };
 
 /** A form of a file that may be kept. */
-export type Variant =
-  | 'original'
-  | 'thumbnail'
-  | 'thumbnail-both'
-  | 'thumbnail-query'
-  | 'vframe'
-  | 'vframe-both'
-  | 'small'
-  | 'large';
+export type Variant = 'original' | 'thumbnail' | 'vframe' | 'vframe-both' | 'small' | 'large';
 
 /** What is asked for. `isSmall`: a picture made from the file; `variant` only where an answer may be kept. */
 export type Wish = { isSmall: boolean; variant: Variant | undefined };
@@ -41,9 +34,10 @@ const UNKEPT = ['thumbnail-width', 'thumbnail-height', 'if-match', 'if-unmodifie
 /** A secret that every reader reads alike: to some a plus sign is a space, and a semicolon begins another parameter. */
 const SECRET = /^share-secret=[^+;]*$/;
 
-/** Reads what a download asks for; `query` is raw, and has passed the query policy. */
+/** Reads what a download asks for, in its header form; `query` is raw, and has passed the query policy. */
 export function readWish(fields: WishFields, query: string): Wish {
   const pairs = query === '' ? [] : query.split('&');
+  // Which form it is does not hang on who may see it.
   const asked = pairs.filter((pair) => !SECRET.test(pair));
   const header = fields['thumbnail'];
   const form = [...(header === undefined ? [] : ['header']), ...asked].join(',');

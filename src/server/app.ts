@@ -1,6 +1,6 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import express, { type Express } from 'express';
+import express, { type Express, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { GatewayError } from '../errors.ts';
 import { type CorsConfig, createCors } from './cors.ts';
@@ -70,8 +70,16 @@ const refuseTarget: Handler = (req) => {
   throw new GatewayError('RESOURCE_UNKNOWN');
 };
 
-/** Lets helmet write to a response that only listens, so that it stays the one source of these headers. */
-function fieldsOf(middleware: ReturnType<typeof helmet>): [string, string][] {
+/** The fields that pages of other origins need, on an answer to a request that names no origin. */
+export const corsFields = (config: CorsConfig): [string, string][] => {
+  const cors = createCors(config);
+  return cors ? fieldsOf((req, res) => cors.fields(req as Request, res as Response, () => {})) : [];
+};
+
+/** Lets a middleware write to a response that only listens, so that it stays the one source of these headers. */
+function fieldsOf(
+  middleware: (req: IncomingMessage, res: ServerResponse, next: () => void) => unknown,
+): [string, string][] {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   middleware(response.req, response, () => {});
   return Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]);

@@ -1,15 +1,16 @@
 import type { Request } from 'express';
 import { downloadHeaders } from '../upstream/headers.ts';
+import { inHeaders } from '../policy/header-form.ts';
 import { upstreamPath } from '../policy/target.ts';
 import { readWish } from '../policy/variant.ts';
-import { authorize, type AuthorizePolicy } from './authorize.ts';
+import { authorizeReader, type AuthorizePolicy } from './authorize.ts';
 import { forgetIfGone } from './forget.ts';
 import { forward } from './forward.ts';
 import { type KeptDeps, serveKept } from './kept.ts';
 import { limit } from './limit.ts';
-import { open, type Opened } from './open.ts';
-import { recognise } from './recognise.ts';
-import { respondWithFile } from './respond.ts';
+import { open } from './open.ts';
+import { recogniseReader } from './recognise.ts';
+import { respond, respondWithFile } from './respond.ts';
 import type { Handler } from './serve.ts';
 import { cacheStatus } from './told.ts';
 
@@ -21,33 +22,28 @@ export const download =
   (deps: DownloadDeps): Handler =>
   async (req, res, exchange) => {
     exchange.route = 'download';
-    const opened = open(req);
-    const { target } = opened;
-    const { isSmall, variant } = readWish(req.headers, target.query);
+    const { target, query: parameters } = open(req);
+    const { fields, query, secret, isClear } = inHeaders(req.headers, target.query, deps.redirects.passes);
+    const { isSmall, variant } = readWish(fields, query);
     const kind = isSmall ? 'thumbnail' : 'download';
     exchange.route = kind;
-    const token = authorize(req, target, deps.authorize, exchange);
-    const bearer = await recognise(deps.access, exchange, token);
-    const asked = { file: target.file ?? '', secret: secretOf(req, opened) };
-    const path = upstreamPath(target);
-    const headers = downloadHeaders(req.headers, token.value);
-    if (deps.isCaching && variant !== undefined && (variant !== 'original' || mayKeepOriginal(req, deps))) {
-      const request = { bearer, token, asked, variant, path, headers: wholeOnly(headers) };
+    const token = authorizeReader(req, target, parameters.get('share-secret')?.[0], deps.authorize, exchange);
+    const asked = { file: target.file ?? '', secret: isClear ? secret : undefined };
+    const bearer = await recogniseReader(deps.access, exchange, token, asked);
+    const path = upstreamPath({ ...target, query });
+    const headers = downloadHeaders(fields, bearer.token);
+    if (deps.isCaching && variant !== undefined && isClear && (variant !== 'original' || mayKeepOriginal(req, deps))) {
+      const request = { bearer, asked, variant, path, headers: wholeOnly(headers) };
       return serveKept(request, req, res, exchange, deps);
     }
-    await limit(req, res, exchange, token.value, deps.limit);
+    await limit(req, res, exchange, bearer.token, deps.limit);
     if (deps.isCaching) exchange.cache = cacheStatus({ fwd: 'bypass' });
     const request = { method: 'GET', path, headers } as const;
-    const { outcome, sentAt } = await forward(deps, request, { kind, bearer, asked }, exchange);
-    forgetIfGone(outcome, { app: bearer.app, file: asked.file }, deps.cache);
-    await respondWithFile({ outcome, sentAt, bearer, asked }, req, res, exchange, deps);
+    const { outcome, sentAt } = await forward(deps, request, { kind, bearer, ...(isClear ? { asked } : {}) }, exchange);
+    forgetIfGone(outcome, bearer, asked.file, deps.cache);
+    if (isClear) await respondWithFile({ outcome, sentAt, bearer, asked }, req, res, exchange, deps);
+    else await respond(outcome, req, res, exchange, deps);
   };
-
-/** The secret as it goes upstream: in the header or in the query; where both are, they are the same. */
-const secretOf = (req: Request, { query }: Opened): string | undefined => {
-  const header = req.headers['share-secret'];
-  return typeof header === 'string' ? header : query.get('share-secret')?.[0];
-};
 
 const CONDITIONS = ['range', 'if-range', 'if-none-match', 'if-modified-since'];
 

@@ -50,7 +50,7 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
   try {
     const { outcome, sentAt } = await forward(
       deps,
-      { method: 'GET', path, headers: { ...headers, ...validator } },
+      { method: 'GET', path, headers: { ...headers, ...validator }, ownConditions: true },
       {
         kind: variant === 'original' ? 'download' : 'thumbnail',
         bearer,
@@ -63,7 +63,7 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
     );
     // Who came to wait for it in the meantime must not take this for the upstream's failure.
     if (outcome.kind === 'failure' && signal.aborted) throw new GatewayError('CLIENT_GONE', { reason: 'given up' });
-    forgetIfGone(outcome, key, cache);
+    forgetIfGone(outcome, bearer, asked.file, cache);
     if (outcome.kind !== 'answer') return { kind: 'passed', outcome, sentAt };
     exchange.upstreamStatus = outcome.status;
     if (outcome.status === 304 || outcome.status === 206) {

@@ -1,12 +1,14 @@
+import type { Bearer } from '../access/bearer.ts';
 import { isFileGone } from '../access/judge-refusal.ts';
 import type { Cache } from '../cache/cache.ts';
 import type { Outcome } from '../upstream/send.ts';
 
-/** Takes a file out of the cache, in all its forms, when the upstream says that there is no such file any more. */
+/** Takes a file out of the cache, in all its forms, when the upstream tells a token's holder that it is no more. */
 export function forgetIfGone(
   outcome: Outcome,
-  { app, file }: { app: string; file: string },
+  { app, kind }: Pick<Bearer, 'app' | 'kind'>,
+  file: string,
   cache: Pick<Cache, 'purge'>,
 ): void {
-  if (outcome.kind === 'refusal' && isFileGone(outcome)) void cache.purge({ app, file });
+  if (kind !== 'nobody' && outcome.kind === 'refusal' && isFileGone(outcome)) void cache.purge({ app, file });
 }

@@ -72,7 +72,8 @@ export async function forward(
   if (!leaving.aborted) outage.note(outcome);
   if (outcome.kind === 'answer' && outcome.status < 300) {
     access.learnAccepted(bearer, sentAt);
-    if (!isProven) prove(bearer.key);
+    // Who has no token stands with the unproven for good: nothing tells one such reader from another.
+    if (!isProven && bearer.kind !== 'nobody') prove(bearer.key);
   } else if (outcome.kind === 'refusal') access.learnRefusal(bearer, outcome, sentAt, asked);
   return { outcome, sentAt };
 }

@@ -2,8 +2,9 @@
  * The short way for what is in memory and may be seen: most requests of a busy day, answered before Express.
  *
  * It is no second rule. Each question is asked of the same policy, the same `access` and the same cache as on the long
- * way, and at the first doubt (a condition, a range, a query, a page of another origin, a bearer who has to be asked
- * about, anything refused) it steps aside, and the long way begins from the beginning and says why.
+ * way, and at the first doubt (a condition, a range, a query with more in it than a secret and a form that is kept, a page
+ * of another origin, a bearer who has to be asked about, anything refused) it steps aside, and the long way begins from
+ * the beginning and says why.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -12,15 +13,18 @@ import type { Cache } from '../cache/cache.ts';
 import type { Entry } from '../cache/entry.ts';
 import type { Clock } from '../clock.ts';
 import { checkHead } from '../policy/head.ts';
+import { inHeaders } from '../policy/header-form.ts';
+import { checkQuery, readQuery } from '../policy/query.ts';
 import { checkSecret } from '../policy/secret.ts';
 import { checkToken, readToken } from '../policy/token.ts';
 import { readWish } from '../policy/variant.ts';
 import { KEPT_FIELDS } from './answer-kept.ts';
-import type { AuthorizePolicy } from './authorize.ts';
+import { type AuthorizePolicy, mayComeWithoutToken } from './authorize.ts';
 import { addressOf, ignoredField, type Trusts } from './client.ts';
 import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
+import type { PassRules } from './pass-redirect.ts';
 import { summarize, type Summary } from './summarize.ts';
 import { cacheStatus } from './told.ts';
 
@@ -32,8 +36,9 @@ export type HotDeps = {
   authorize: AuthorizePolicy;
   limit: Pick<LimitRules, 'local' | 'addressOf'>;
   trusts: Trusts;
+  redirects: Pick<PassRules, 'passes'>;
   /** Fields of every answer, as name and value. */
-  securityFields: readonly (readonly [string, string])[];
+  commonFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
   isDraining: () => boolean;
 };
@@ -45,6 +50,9 @@ const HIT = cacheStatus({ hit: 'memory' });
 /** Fields with which a request asks for something that the long way has to think about. */
 const LONG_WAY = ['origin', 'range', 'if-none-match', 'if-modified-since', 'transfer-encoding', 'expect'] as const;
 
+/** The longest query that is looked at here: a secret and a form. */
+const MAX_QUERY = 1024;
+
 /** Opens the short way in front of the long one. */
 export function createHot(deps: HotDeps, longWay: Hot): Hot {
   const { clock, access, cache, authorize, limit } = deps;
@@ -55,7 +63,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (known) return known;
     const fields = KEPT_FIELDS.flatMap((name) => (entry.fields[name] === undefined ? [] : [name, entry.fields[name]]));
     const head = [
-      ...deps.securityFields.flat(),
+      ...deps.commonFields.flat(),
       ...fields,
       'Content-Length',
       String(entry.body.length),
@@ -70,6 +78,12 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     return head;
   };
 
+  const identify = (authorization: string | undefined, app: string, now: number) => {
+    const token = readToken(authorization);
+    if ('allowed' in token || (authorize.checkExpiry && !checkToken(token, now).allowed)) return undefined;
+    return access.identify(app, token);
+  };
+
   const answer = async (req: IncomingMessage, res: ServerResponse, exchange: Exchange, entry: Entry) => {
     const { allowed } = await limit.local.consume(limit.addressOf(exchange.client));
     if (!allowed) return longWay(req, res);
@@ -82,23 +96,29 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
 
   const find = (req: IncomingMessage): { exchange: Exchange; entry: Entry } | undefined => {
     const target = readingOf(req);
-    if ('allowed' in target || target.file === undefined || target.query !== '') return undefined;
+    if ('allowed' in target || target.file === undefined || target.query.length > MAX_QUERY) return undefined;
     const { headers, socket } = req;
     const { org, file } = target;
     const app = `${org}/${target.app}`;
-    const { isSmall, variant } = readWish(headers, '');
-    if (variant === undefined || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
+    const { fields, query, secret, isClear } = inHeaders(headers, target.query, deps.redirects.passes);
+    const { isSmall, variant } = readWish(fields, query);
+    if (variant === undefined || !isClear || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
     const entry = cache.peekMemory({ app, file, variant });
     if (!entry) return undefined;
     const { method = '', httpVersion, rawHeaders } = req;
-    const secret = headers['share-secret'];
-    if (Array.isArray(secret) || !checkHead({ method, httpVersion, rawHeaders }).allowed) return undefined;
-    if (!checkSecret(secret, undefined).allowed || !authorize.isAllowedDestination(org, target.app).allowed)
-      return undefined;
-    const token = readToken(headers.authorization);
+    const parameters = readQuery(target.query);
+    const inQuery = parameters?.get('share-secret')?.[0];
+    if (!checkHead({ method, httpVersion, rawHeaders }).allowed || !checkQuery(parameters).allowed) return undefined;
+    const inHeader = headers['share-secret'];
+    if (Array.isArray(inHeader) || !checkSecret(inHeader, inQuery).allowed) return undefined;
+    if (!authorize.isAllowedDestination(org, target.app).allowed) return undefined;
     const startedAt = clock.now();
-    if ('allowed' in token || (authorize.checkExpiry && !checkToken(token, startedAt).allowed)) return undefined;
-    const sight = access.maySee(access.identify(app, token), { file, secret });
+    const asked = { file, secret };
+    const bearer = mayComeWithoutToken(headers, inQuery, authorize)
+      ? access.identifyNobody(app, asked)
+      : identify(headers.authorization, app, startedAt);
+    if (!bearer) return undefined;
+    const sight = access.maySee(bearer, asked);
     if (!sight.allowed || sight.usedGrace) return undefined;
     const peer = socket.remoteAddress ?? '';
     if (ignoredField(headers, deps.trusts(peer, 0)) !== undefined) return undefined;

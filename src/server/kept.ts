@@ -19,7 +19,6 @@ import type { Cache, Tier } from '../cache/cache.ts';
 import { type CacheKey, type Entry, textOf } from '../cache/entry.ts';
 import type { Flight, Flights } from '../cache/single-flight.ts';
 import { GatewayError, KINDS } from '../errors.ts';
-import type { Token } from '../policy/token.ts';
 import type { Variant } from '../policy/variant.ts';
 import { answerKept } from './answer-kept.ts';
 import type { Exchange } from './exchange.ts';
@@ -40,7 +39,6 @@ export type Leader = { joined: number };
 /** A request for a file's form: who asks, for what, and the path that says so to the upstream. */
 export type KeptRequest = {
   bearer: Bearer;
-  token: Token;
   asked: Asked;
   variant: Variant;
   path: string;
@@ -106,12 +104,19 @@ function joinable(request: KeptRequest, { key, entry }: Look, { access, flights 
 
 /**
  * The name of a request under way: that of the file and of a group that has the same rights to it, but only if this bearer
- * is believed already, so that nobody is made to wait for made-up credentials; else its own.
+ * may spare others a request, so that nobody is made to wait for made-up credentials; else its own.
  */
 function flightName({ bearer, asked }: KeptRequest, key: CacheKey, access: Access): string {
-  const group = access.holdsGrant(bearer) ? access.groupOf(bearer, asked) : undefined;
+  const group = maySpareOthers(bearer, access) ? access.groupOf(bearer, asked) : undefined;
   return group === undefined ? vouchName(bearer) : `fetch ${textOf(key)} ${group}`;
 }
+
+/**
+ * Whether it may be waited for, or wait, at all: if it is believed. Those without a token who bring the same secret for
+ * the same file have the very same credentials, so that none of them can fare otherwise than the other.
+ */
+const maySpareOthers = (bearer: Bearer, access: Access): boolean =>
+  bearer.kind === 'nobody' || access.holdsGrant(bearer);
 
 const vouchName = ({ key }: Bearer): string => `vouch ${key}`;
 
@@ -150,7 +155,7 @@ async function ask(
   const { key, entry } = look;
   const about: Leader = { joined: 0 };
   const flight = deps.flights.start(flightName(request, key, deps.access), about, async (closing) => {
-    await limit(req, res, exchange, request.token.value, deps.limit);
+    await limit(req, res, exchange, request.bearer.token, deps.limit);
     return fetchKept({ ...request, key, entry, closing, mayLeave: () => about.joined === 0 }, exchange, deps);
   });
   const fetched = await deps.flights.join(flight, exchange.signal).catch((thrown: unknown) => {

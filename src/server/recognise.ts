@@ -1,19 +1,27 @@
-import type { Access } from '../access/access.ts';
+import type { Access, Asked } from '../access/access.ts';
 import type { Bearer } from '../access/bearer.ts';
 import { GatewayError } from '../errors.ts';
 import type { Token } from '../policy/token.ts';
 import type { Exchange } from './exchange.ts';
 
+type Known = Pick<Access, 'identify' | 'lookUp' | 'refusalOf'>;
+
 /**
  * The phase that finds out what the upstream has lately said of this bearer, to this replica or another. One that was
  * refused a moment ago is refused again, and costs nothing.
  */
-export async function recognise(
-  access: Pick<Access, 'identify' | 'lookUp' | 'refusalOf'>,
+export const recognise = (access: Known, { app = '' }: Exchange, token: Token): Promise<Bearer> =>
+  unlessRefused(access, access.identify(app, token));
+
+/** The same for a download, whose reader may have no token. */
+export const recogniseReader = (
+  access: Known & Pick<Access, 'identifyNobody'>,
   { app = '' }: Exchange,
-  token: Token,
-): Promise<Bearer> {
-  const bearer = access.identify(app, token);
+  token: Token | undefined,
+  asked: Asked,
+): Promise<Bearer> => unlessRefused(access, token ? access.identify(app, token) : access.identifyNobody(app, asked));
+
+async function unlessRefused(access: Known, bearer: Bearer): Promise<Bearer> {
   await access.lookUp(bearer);
   refuseAgain(access, bearer);
   return bearer;
@@ -24,5 +32,5 @@ export function refuseAgain(access: Pick<Access, 'refusalOf'>, bearer: Bearer): 
   const refusal = access.refusalOf(bearer);
   if (refusal === undefined) return;
   const code = refusal === 'service-forbidden' ? 'SERVICE_FORBIDDEN' : 'TOKEN_REFUSED';
-  throw new GatewayError(code, { reason: 'the upstream refused this token a moment ago' });
+  throw new GatewayError(code, { reason: 'the upstream refused these credentials a moment ago' });
 }

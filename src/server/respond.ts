@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Request, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import type { Access, Asked } from '../access/access.ts';
 import type { Bearer } from '../access/bearer.ts';
@@ -8,12 +8,19 @@ import { answerHeaders } from '../upstream/headers.ts';
 import { readRetryAfterMs } from '../upstream/retry-after.ts';
 import { isThrottled } from '../upstream/retry-table.ts';
 import type { Outcome } from '../upstream/send.ts';
+import { skip } from '../upstream/skip.ts';
 import type { Exchange } from './exchange.ts';
+import { passRedirect, type PassRules } from './pass-redirect.ts';
 import { relay, type RelayLimits } from './relay.ts';
 import { serverTiming } from './told.ts';
 
-/** What a response needs: the time, and the bounds of a body that streams through. */
-export type RespondDeps = { clock: Clock; answer: RelayLimits; tell: { serverTiming: boolean } };
+/** What a response needs: the time, the bounds of a body that streams through, and what becomes of redirects. */
+export type RespondDeps = {
+  clock: Clock;
+  answer: RelayLimits;
+  tell: { serverTiming: boolean };
+  redirects: PassRules;
+};
 
 /** An answer to a request for a file, or the lack of one; and who asked for it, with what, when. */
 export type FileOutcome = { outcome: Outcome; sentAt: number; bearer: Bearer; asked: Asked };
@@ -21,8 +28,8 @@ export type FileOutcome = { outcome: Outcome; sentAt: number; bearer: Bearer; as
 /** The last phase of a download: the answer goes to the client, and once it was a whole file, its bearer is believed. */
 export async function respondWithFile(
   { outcome, sentAt, bearer, asked }: FileOutcome,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: Request,
+  res: Response,
   exchange: Exchange,
   deps: RespondDeps & { access: Pick<Access, 'learnAnswer'> },
 ): Promise<void> {
@@ -33,17 +40,14 @@ export async function respondWithFile(
   deps.access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
 }
 
-/** A body this small is read to its end for HEAD, which spares the connection it came on. */
-const SMALL_BYTES = 64 * 1024;
-
 /** The time to come back when the upstream is throttled and does not name one, in ms. */
 const THROTTLED_MS = 1000;
 
 /** The last phase: what the upstream said becomes the client's answer, or the error that it stands for. */
 export async function respond(
   outcome: Outcome,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: Request,
+  res: Response,
   exchange: Exchange,
   deps: RespondDeps,
 ): Promise<void> {
@@ -77,6 +81,7 @@ function errorOfFailure(outcome: Extract<Outcome, { kind: 'failure' }>, exchange
 const OWN_WORDS: Partial<Record<number, ErrorCode>> = {
   413: 'BODY_TOO_LARGE',
   415: 'MEDIA_UNSUPPORTED',
+  416: 'RANGE_UNSATISFIABLE',
   500: 'UPSTREAM_BROKEN',
   502: 'UPSTREAM_BROKEN',
   504: 'UPSTREAM_TIMEOUT',
@@ -84,14 +89,17 @@ const OWN_WORDS: Partial<Record<number, ErrorCode>> = {
 
 function passRefusal(
   outcome: Extract<Outcome, { kind: 'refusal' }>,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: Request,
+  res: Response,
   exchange: Exchange,
   clock: Clock,
 ): void {
   const retryAfterMs = readRetryAfterMs(outcome.headers, clock.now());
   if (isThrottled(outcome))
     throw new GatewayError('UPSTREAM_THROTTLED', { retryAfterMs: retryAfterMs ?? THROTTLED_MS });
+  const range = outcome.headers['content-range'];
+  // What a 416 is there to tell: how long the file is (RFC 9110 section 15.5.17).
+  if (outcome.status === 416 && range !== undefined) res.setHeader('Content-Range', range);
   if (outcome.body.length === 0) {
     const code = OWN_WORDS[outcome.status];
     if (code) throw new GatewayError(code, { reason: `the upstream answered ${outcome.status} without JSON` });
@@ -99,9 +107,6 @@ function passRefusal(
   }
   res.statusCode = outcome.status;
   if (outcome.status >= 500) res.setHeader('Proxy-Status', `chatfiles-gateway; received-status=${outcome.status}`);
-  const range = outcome.headers['content-range'];
-  // What a 416 is there to tell: how long the file is (RFC 9110 section 15.5.17).
-  if (outcome.status === 416 && range !== undefined) res.setHeader('Content-Range', range);
   res.setHeader('Content-Type', 'application/json');
   res.setHeader('Content-Length', outcome.body.length);
   res.setHeader('Cache-Control', 'no-store');
@@ -111,12 +116,14 @@ function passRefusal(
 }
 
 async function passAnswer(
-  { status, headers, body, release, whole }: Extract<Outcome, { kind: 'answer' }>,
-  req: IncomingMessage,
-  res: ServerResponse,
+  outcome: Extract<Outcome, { kind: 'answer' }>,
+  req: Request,
+  res: Response,
   exchange: Exchange,
-  { clock, answer }: RespondDeps,
+  { clock, answer, redirects }: RespondDeps,
 ): Promise<void> {
+  if (passRedirect(outcome, req, res, redirects)) return;
+  const { status, headers, body, release, whole } = outcome;
   const length = Number(headers['content-length'] ?? 0);
   const refused =
     status >= 300 && status !== 304
@@ -143,7 +150,7 @@ async function passAnswer(
   }
   try {
     if (req.method === 'HEAD') {
-      skip(body, headers['content-length'] !== undefined && length <= SMALL_BYTES ? answer.idleMs : 0, clock, release);
+      skip(body, answer.idleMs, clock, release);
       res.end();
       return;
     }
@@ -159,16 +166,4 @@ async function passAnswer(
     }
     throw thrown;
   }
-}
-
-/** Throws a body away: by reading it when that takes no longer than `withinMs`, so that its connection can be kept. */
-function skip(body: IncomingMessage, withinMs: number, clock: Clock, release: () => void): void {
-  const cancel = clock.after(withinMs, () => body.destroy());
-  body
-    .on('error', () => {})
-    .once('close', () => {
-      cancel();
-      release();
-    });
-  body.resume();
 }

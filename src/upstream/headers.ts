@@ -47,7 +47,7 @@ export function uploadHeaders(incoming: IncomingHttpHeaders, token: string): Rec
   return { ...pick(incoming, UPLOAD_FIELDS), accept: '*/*', ...common(token) };
 }
 
-/** The fields of a download as they go upstream: a file is always asked for as one, and never compressed. */
+/** The fields of a download as they go upstream: a file is always asked for as one, and never compressed; `token` may be empty. */
 export function downloadHeaders(incoming: IncomingHttpHeaders, token: string): Record<string, string> {
   return {
     ...pick(incoming, DOWNLOAD_FIELDS),
@@ -60,8 +60,8 @@ export function downloadHeaders(incoming: IncomingHttpHeaders, token: string): R
 /** The fields of an upstream's answer that a client gets. */
 export const answerHeaders = (headers: IncomingHttpHeaders): Record<string, string> => pick(headers, ANSWER_FIELDS);
 
-const common = (token: string) => ({
-  authorization: `Bearer ${token}`,
+const common = (token: string): Record<string, string> => ({
+  ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
   'user-agent': USER_AGENT,
   connection: 'keep-alive',
 });

@@ -9,6 +9,8 @@ export type OutboundRequest = {
   path: string;
   headers: Record<string, string>;
   body?: SpooledBody;
+  /** The conditions in it are for the upstream alone: not the client's, but of what is kept. */
+  ownConditions?: boolean;
   /** Aborted when the client has gone. */
   signal: AbortSignal;
   /** Who stands in line for this request, and how long it may stand there in all, in ms. */

@@ -277,3 +277,51 @@ describe('a token that proves itself', () => {
     expect(access.maySee(bearerOf(access, 'bob'), { file: 'f3', secret: undefined })).toEqual(yes);
   });
 });
+
+describe('a reader without a token', () => {
+  const ASKED = { file: FILE, secret: 's' };
+  const nobody = (asked = ASKED, app = APP) => access.identifyNobody(app, asked);
+  const look = (asked = ASKED, app = APP) => access.maySee(nobody(asked, app), asked);
+
+  it('sees what such a reader was served with the same secret, and nothing else', async () => {
+    access.learnAnswer(nobody(), FILE, 's', now());
+    expect(look()).toEqual(yes);
+    for (const other of [
+      { file: FILE, secret: 'S' },
+      { file: 'f2', secret: 's' },
+    ]) {
+      expect(look(other)).toEqual(no('no-grant'));
+    }
+    expect(look(ASKED, 'o/b')).toEqual(no('no-grant'));
+    await clock.advance(WINDOW);
+    expect(access.maySee(nobody(), ASKED, true)).toEqual(no('no-grant'));
+  });
+
+  it('has nothing of what tokens have shown, and shows them nothing', () => {
+    open(access);
+    access.learnAnswer(bearerOf(access, 't', { kind: 'user' }), FILE, 's', now());
+    expect(look()).toEqual(no('no-grant'));
+    access.learnAnswer(nobody({ file: 'f2', secret: 's' }), 'f2', 's', now());
+    const seen = access.maySee(bearerOf(access, 't', { kind: 'user' }), { file: 'f2', secret: 's' });
+    expect(seen).toEqual(no('no-proof'));
+  });
+
+  it('that was refused sees nothing, and the refusal is said of nobody else', () => {
+    open(access);
+    accepts({ access }, 't', now());
+    for (const status of [401, 403, 404]) {
+      access.learnAnswer(nobody(), FILE, 's', now() - 1);
+      access.learnRefusal(nobody(), { status, error: 'entity_not_found' }, now(), ASKED);
+      expect(look().allowed).toBe(false);
+    }
+    expect(access.maySee(bearerOf(access, 't'), { file: FILE, secret: undefined })).toEqual(yes);
+  });
+
+  it('is in one group with those who ask the very same, and never with those of an open file', () => {
+    open(access);
+    expect(access.groupOf(nobody(), ASKED)).toBe(access.groupOf(nobody(), ASKED));
+    expect(access.groupOf(nobody(), ASKED)).not.toBe(access.groupOf(nobody({ file: FILE, secret: 'x' }), ASKED));
+    expect(access.groupOf(nobody(), ASKED)).not.toBe('open');
+    expect(access.isProven(APP, '')).toBe(false);
+  });
+});

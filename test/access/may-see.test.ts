@@ -17,7 +17,13 @@ const WALL = 1_700_000_000_000;
 const windows: Windows = { grantMs: WINDOW, graceMs: GRACE };
 const moment: Moment = { monotonic: NOW, now: WALL, isUpstreamDown: false };
 const down: Moment = { ...moment, isUpstreamDown: true };
-const unknownToken: TokenFacts = { acceptedAt: NEVER, verifiedAt: NEVER, refusedAt: NEVER, endsAt: Infinity };
+const unknownToken: TokenFacts = {
+  isTokenless: false,
+  acceptedAt: NEVER,
+  verifiedAt: NEVER,
+  refusedAt: NEVER,
+  endsAt: Infinity,
+};
 const unknownFile: FileFacts = { isOpen: false, isSecretProven: false, shownAt: NEVER };
 const ago = (ms: number) => NOW - ms;
 
@@ -45,6 +51,14 @@ describe('who may see a stored file', () => {
       { shownAt: ago(3) },
       'no-proof',
     ],
+    [
+      'nobody, an open file with a proven secret',
+      { isTokenless: true, acceptedAt: ago(1) },
+      { isOpen: true, isSecretProven: true },
+      'no-proof',
+    ],
+    ['nobody, who was shown the file', { isTokenless: true, acceptedAt: ago(1) }, { shownAt: ago(1) }, true],
+    ['nobody, who was not accepted', { isTokenless: true }, { isOpen: true, shownAt: ago(1) }, 'no-grant'],
     ['ended a moment ago', { acceptedAt: ago(1), endsAt: WALL }, { isOpen: true }, 'token-ended'],
     ['ends in a moment', { acceptedAt: ago(1), endsAt: WALL + 1 }, { isOpen: true }, true],
   ] as const)('%s', (_case, token, file, expected) => {
@@ -62,9 +76,12 @@ describe('who may see a stored file', () => {
       for (const verifiedAge of AGES) {
         for (const refusedAge of AGES) {
           for (const shownAge of AGES) {
-            for (const bits of Array(16).keys()) {
-              const [isOpen, isSecretProven, isUpstreamDown, hasEnded] = [1, 2, 4, 8].map((bit) => (bits & bit) > 0);
+            for (const bits of Array(32).keys()) {
+              const [isOpen, isSecretProven, isUpstreamDown, hasEnded, isTokenless = false] = [1, 2, 4, 8, 16].map(
+                (bit) => (bits & bit) > 0,
+              );
               const token: TokenFacts = {
+                isTokenless,
                 acceptedAt: shownAfter(acceptedAge),
                 verifiedAt: shownAfter(verifiedAge),
                 refusedAt: shownAfter(refusedAge),
@@ -76,11 +93,14 @@ describe('who may see a stored file', () => {
                 shownAt: shownAfter(shownAge),
               };
               const sight = maySee(token, file, windows, { ...moment, isUpstreamDown: isUpstreamDown === true });
-              const longest = isUpstreamDown ? WINDOW + GRACE : WINDOW;
+              const longest = isUpstreamDown && !isTokenless ? WINDOW + GRACE : WINDOW;
               const accepted = acceptedAge >= 0 && acceptedAge < longest && acceptedAge < refusedAge;
               const verified = verifiedAge >= 0 && verifiedAge < WINDOW && verifiedAge < refusedAge;
               const shown = shownAge >= 0 && shownAge < longest && shownAge < refusedAge;
-              const may = !hasEnded && (accepted || verified) && (file.isOpen || file.isSecretProven || shown);
+              const may =
+                !hasEnded &&
+                (accepted || verified) &&
+                (shown || (!isTokenless && (file.isOpen || file.isSecretProven)));
               seen += 1;
               if (sight.allowed !== may) expect({ token, file, isUpstreamDown, sight }).toEqual(may);
               if (!sight.allowed) continue;
@@ -93,7 +113,7 @@ describe('who may see a stored file', () => {
         }
       }
     }
-    expect(seen).toBe(AGES.length ** 4 * 16);
+    expect(seen).toBe(AGES.length ** 4 * 32);
   });
 
   it.each([
@@ -108,6 +128,13 @@ describe('who may see a stored file', () => {
 
   it('has no grace for a token that only proved itself', () => {
     expect(grantOf({ ...unknownToken, verifiedAt: ago(WINDOW) }, windows, down).allowed).toBe(false);
+  });
+
+  it('has no grace for readers without a token', () => {
+    const nobody = { ...unknownToken, isTokenless: true, acceptedAt: ago(WINDOW) };
+    expect(maySee(nobody, { ...unknownFile, shownAt: ago(WINDOW) }, windows, down).allowed).toBe(false);
+    const justNow = { ...nobody, acceptedAt: ago(0) };
+    expect(maySee(justNow, { ...unknownFile, shownAt: ago(WINDOW) }, windows, down).allowed).toBe(false);
   });
 
   it('has neither window nor grace where the window is nothing', () => {

@@ -37,6 +37,7 @@ describe('what an answer shows', () => {
     ['an unknown token without one', 'unknown', undefined, { secret: false, open: false }],
     ['an app without one', 'app', undefined, { secret: false, open: false }],
     ['an admin without one', 'admin', undefined, { secret: false, open: false }],
+    ['a reader without a token, with a secret', 'nobody', 's', { secret: false, open: false }],
   ] as const)('%s: to others, and always to the token itself', (_case, kind, secretSent, shows) => {
     learn({ kind, secretSent });
     expect(bob('s')).toEqual({ isOpen: shows.open, isSecretProven: shows.secret, shownAt: NEVER });
@@ -127,6 +128,24 @@ describe('a refusal for a file', () => {
     learn({ secretSent: 's', sentAt: 100 });
     proofs.refuse(FILE, 's', 99);
     expect(bob('s').isSecretProven).toBe(true);
+  });
+
+  it('of a reader without a token is said of such readers alone', () => {
+    learn({ secretSent: 's' });
+    learn({ tokenKey: 'nobody', kind: 'nobody', secretSent: 's' });
+    proofs.learnUpload(FILE, undefined, clock.monotonic());
+    proofs.refuseNobody('nobody', clock.monotonic());
+    expect(proofs.factsOf(FILE, 'nobody', 's').shownAt).toBe(NEVER);
+    expect(proofs.factsOf(FILE, 'alice', 's').shownAt).toBe(clock.monotonic());
+    expect(bob('s')).toMatchObject({ isSecretProven: true, isOpen: true });
+  });
+
+  it('of such a reader beats the answers to earlier requests that come in later', () => {
+    proofs.refuseNobody('nobody', 100);
+    learn({ tokenKey: 'nobody', kind: 'nobody', secretSent: 's', sentAt: 100 });
+    expect(proofs.factsOf(FILE, 'nobody', 's').shownAt).toBe(NEVER);
+    learn({ tokenKey: 'nobody', kind: 'nobody', secretSent: 's', sentAt: 101 });
+    expect(proofs.factsOf(FILE, 'nobody', 's').shownAt).toBe(101);
   });
 
   it('does not take away the proofs of other files, however many there are', () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import { type Access, type AccessDeps, createAccess } from '../../src/access/access.ts';
-import type { Bearer } from '../../src/access/bearer.ts';
+import type { Bearer, TokenKind } from '../../src/access/bearer.ts';
 import { type AccessConfig, accessSchema } from '../../src/access/config.ts';
 import type { Sight } from '../../src/access/may-see.ts';
 import type { Clock } from '../../src/clock.ts';
@@ -73,7 +73,7 @@ export async function expectSoon(isSo: () => boolean, clock?: ShiftClock): Promi
 export const bearerOf = (
   access: Access,
   value: string,
-  { kind = 'unknown', expiresAt }: { kind?: Bearer['kind']; expiresAt?: number } = {},
+  { kind = 'unknown', expiresAt }: { kind?: TokenKind; expiresAt?: number } = {},
 ): Bearer => access.identify(APP, { value, kind, expiresAt });
 
 /** Looks up a token and asks for a file with no secret, as the server does. */

@@ -24,6 +24,23 @@ describe('a restricted file needs its secret', () => {
     expect((await cloud.get(uuid, {}, `?em-redirect=true&share-secret=${secret}`)).status).toBe(200);
   });
 
+  test.each([
+    ['refuse', [401, 401, 401]],
+    ['withSecret', [200, 403, 401]],
+  ] as const)('and without a token, where that is %s, gets accordingly', async (anonymousDownloads, expected) => {
+    await using cloud = await startCloud({ anonymousDownloads });
+    const { uuid, 'share-secret': secret } = await cloud.store(bytes, restricted);
+    const open = await cloud.store(bytes);
+    const ask = async (file: string, query: string) => (await fetch(`${cloud.base}/chatfiles/${file}?${query}`)).status;
+    const statuses = [
+      await ask(uuid, `share-secret=${secret}`),
+      await ask(uuid, 'share-secret=wrong'),
+      await ask(open.uuid, 'share-secret=x'),
+    ];
+    expect(statuses).toEqual(expected);
+    expect(await ask(uuid, '')).toBe(401);
+  });
+
   test.each([403, 401] as const)('or gets %i, for the original, the thumbnail and the metadata', async (status) => {
     await using cloud = await startCloud({ wrongSecretStatus: status });
     const { uuid, 'share-secret': secret } = await cloud.store(bytes, restricted);

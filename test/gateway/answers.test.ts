@@ -155,11 +155,12 @@ describe('what reaches Easemob', () => {
     },
   );
 
-  it('is the query byte for byte', async () => {
+  it('is the query byte for byte, but for the secret, which goes in its header', async () => {
     const { emulator, get } = await start();
-    const query = '?share-secret=a%2Bb%7ec&unknown=%E4%BD%A0&x';
-    await get('0a0b0c0d-1111-2222-3333-444455556666', { query });
-    expect(emulator.received().at(-1)?.path).toBe(`${FILE}${query}`);
+    await get('0a0b0c0d-1111-2222-3333-444455556666', { query: '?a=%7e&share-secret=a%2Bb%7ec&unknown=%E4%BD%A0&x' });
+    const { path, headers } = emulator.received().at(-1) ?? {};
+    expect(path).toBe(`${FILE}?a=%7e&unknown=%E4%BD%A0&x`);
+    expect(new Map(headers).get('share-secret')).toBe('a+b~c');
   });
 
   it('is the body of an upload byte for byte, with its length', async () => {

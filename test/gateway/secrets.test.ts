@@ -16,6 +16,7 @@ const SET = [
   'retry.throttledAttempts=1',
   'limits.discardMs=300',
   'limits.headTimeoutMs=1000',
+  'tokens.anonymousDownloads=withSecret',
 ];
 
 /** Makes secrets that no two are alike, and finds them again, whole or in part, in the spellings that a text may have. */
@@ -97,6 +98,11 @@ function requests(plant: Plant, bearer: string): string[] {
     get(`${FILE}?share-secret=${plant('ambiguous')}&share-secret=${plant('ambiguous')}`, bearer),
     get(`${FILE}?share-secret=${plant('differs')}`, bearer, `share-secret: ${plant('differs')}`),
     get(`${FILE}?share-secret=%zz${plant('broken encoding')}`, bearer),
+    get(`${FILE}?em-redirect=true&share-secret=${plant('tag')}&thumbnail=true`, bearer),
+    get(`${FILE}?thumbnail=true&x=1;share-secret=${plant('behind a semicolon')}`, bearer),
+    get(`${FILE}?share-secret=${plant('with a plus')}+x&vframe=true`, bearer),
+    get(`${FILE}?em-redirect=true&share-secret=${plant('tag without token')}&thumbnail=true`),
+    get(`${FILE}?em-redirect=https://x/?share-secret=${plant('redirect wish')}`, bearer),
     get(`${FILE}?${plant('parameter name')}=1`, bearer),
     get(`${FILE}?access_token=${plant('access_token')}`, bearer),
     get(`${FILE}?callback=${plant('callback')}`, bearer),
@@ -181,6 +187,10 @@ function answers(plant: Plant): string[] {
     `${html('404 X')}Set-Cookie: session=${plant('session')}\r\n\r\n`,
     `${html('503 X')}Retry-After: ${plant('retry-after')}\r\n\r\n${plant('503 page')}`,
     `${html('302 X')}Location: http://127.0.0.1:9/?share-secret=${plant('location')}\r\n\r\n`,
+    `${html('302 X')}Location: https://files.invalid/${plant('followed path')}?Signature=${plant('signature')}\r\n\r\n`,
+    `${html('302 X')}Location: https://${plant('user')}:${plant('password')}@files.invalid/\r\n\r\n`,
+    `${html('302 X')}Location: https://elsewhere.invalid/${plant('unlisted path')}#${plant('fragment')}\r\n\r\n`,
+    `${html('302 X')}Location: ${plant('relative')}\r\n\r\n`,
     `HTTP/1.1 200 OK\r\nContent-Length: ${plant('bad length')}\r\n\r\n`,
     `HTTP/1.1 200 OK\r\n${plant('no colon')}\r\n\r\n`,
     `${plant('garbage')}\r\n\r\n`,
@@ -242,7 +252,8 @@ describe('a secret', () => {
       ({ socket }, count) => void socket.end(bad[(count - 1) % bad.length] ?? ''),
     );
     onTestFinished(() => upstream[Symbol.asyncDispose]());
-    const gateway = await startGatewayProcess([...SET, `upstream.url=${upstream.url}`]);
+    const follow = ['redirects.hosts=files.invalid', 'upstream.connectTimeoutMs=1000'];
+    const gateway = await startGatewayProcess([...SET, ...follow, `upstream.url=${upstream.url}`]);
     onTestFinished(() => gateway[Symbol.asyncDispose]());
 
     const replies: string[] = [];

@@ -4,12 +4,19 @@ import { loadConfig } from '../../src/config.ts';
 import { createEmulator, type Emulator, type EmulatorInput } from '../../src/emulator/emulator.ts';
 import { createGateway, type Gateway } from '../../src/gateway.ts';
 import type { Summary } from '../../src/server/summarize.ts';
+import type { FollowWorld } from '../../src/upstream/follow.ts';
 
 /** A running gateway, the emulator behind it, and the summaries of the exchanges so far. */
 export type Running = { gateway: Gateway; emulator: Emulator; summaries: Summary[] };
 
-/** What a test may choose: keys as `path=value`, the emulator's options, another upstream, another clock. */
-export type RunOptions = { set?: string[]; emulator?: EmulatorInput; upstreamUrl?: string; clock?: Clock };
+/** What a test may choose: keys as `path=value`, the emulator's options, another upstream, clock or world of redirects. */
+export type RunOptions = {
+  set?: string[];
+  emulator?: EmulatorInput;
+  upstreamUrl?: string;
+  clock?: Clock;
+  storage?: FollowWorld;
+};
 
 /** Starts emulator and gateway on free ports for one test, and closes them after it. */
 export async function startGateway({
@@ -17,6 +24,7 @@ export async function startGateway({
   emulator: input = {},
   upstreamUrl,
   clock,
+  storage,
 }: RunOptions = {}): Promise<Running> {
   const emulator = await createEmulator(input);
   onTestFinished(() => emulator[Symbol.asyncDispose]());
@@ -31,7 +39,7 @@ export async function startGateway({
   const { config } = await loadConfig({ env: {}, set: flags });
   const summaries: Summary[] = [];
   const record = (summary: Summary) => void summaries.push(summary);
-  const gateway = await createGateway(config, { record, ...(clock ? { clock } : {}) });
+  const gateway = await createGateway(config, { record, ...(clock ? { clock } : {}), ...(storage ? { storage } : {}) });
   onTestFinished(() => gateway[Symbol.asyncDispose]());
   return { gateway, emulator, summaries };
 }

@@ -7,14 +7,12 @@ describe('what a download asks for', () => {
   it.each([
     ['nothing in particular', {}, '', { isSmall: false, variant: 'original' }],
     ['the header', thumbnail, '', { isSmall: true, variant: 'thumbnail' }],
-    ['the query', {}, 'thumbnail=true', { isSmall: true, variant: 'thumbnail-query' }],
-    ['both', thumbnail, 'thumbnail=true', { isSmall: true, variant: 'thumbnail-both' }],
     ['the first picture of a video', {}, 'vframe=true', { isSmall: true, variant: 'vframe' }],
     ['the same, and the header', thumbnail, 'vframe=true', { isSmall: true, variant: 'vframe-both' }],
     ['a small picture', {}, 'size=small', { isSmall: true, variant: 'small' }],
     ['a large one', {}, 'size=large', { isSmall: false, variant: 'large' }],
     ['a secret beside', thumbnail, 'share-secret=abc', { isSmall: true, variant: 'thumbnail' }],
-    ['a secret before', {}, 'share-secret=a%2Bb&thumbnail=true', { isSmall: true, variant: 'thumbnail-query' }],
+    ['a secret before', {}, 'share-secret=a%2Bb&vframe=true', { isSmall: true, variant: 'vframe' }],
   ])('knows the form by %s', (_case, fields, query, wish) => {
     expect(readWish(fields, query)).toEqual(wish);
   });
@@ -22,6 +20,7 @@ describe('what a download asks for', () => {
   it.each([
     ['a header that says no, or yes in another way', { thumbnail: 'false' }, ''],
     ['an empty header', { thumbnail: '' }, ''],
+    ['a thumbnail in the query that could not become the header', { thumbnail: 'false' }, 'thumbnail=true'],
     ['another case in the query', {}, 'Thumbnail=true'],
     ['another case of a value', {}, 'thumbnail=True'],
     ['a percent-encoding', {}, 'thumbnail=tru%65'],

@@ -1,0 +1,65 @@
+import { expect, it } from 'vitest';
+import { isPublicAddress } from '../../src/upstream/public-address.ts';
+
+it.each([
+  ['8.8.8.8'],
+  ['47.95.1.2'],
+  ['172.15.255.255'],
+  ['172.32.0.1'],
+  ['2400:3200::1'],
+  ['2a00:1450:4001:800::200e'],
+  ['::ffff:8.8.8.8'],
+  ['64:ff9b::808:808'],
+])('%s is public', (address) => {
+  expect(isPublicAddress(address)).toBe(true);
+});
+
+it.each([
+  ['this host', '0.0.0.0'],
+  ['this network', '0.1.2.3'],
+  ['private', '10.0.0.1'],
+  ['private', '172.16.0.1'],
+  ['private', '172.31.255.255'],
+  ['private', '192.168.1.1'],
+  ['shared', '100.64.0.1'],
+  ["a cloud's metadata", '100.100.100.200'],
+  ['loopback', '127.0.0.1'],
+  ['loopback', '127.255.255.254'],
+  ["a cloud's metadata", '169.254.169.254'],
+  ['protocol assignments', '192.0.0.8'],
+  ['documentation', '192.0.2.1'],
+  ['documentation', '198.51.100.1'],
+  ['documentation', '203.0.113.1'],
+  ['benchmarks', '198.18.0.1'],
+  ['relays', '192.88.99.1'],
+  ['multicast', '224.0.0.1'],
+  ['reserved', '240.0.0.1'],
+  ['broadcast', '255.255.255.255'],
+  ['nothing', '::'],
+  ['loopback', '::1'],
+  ['IPv4 in the old way', '::127.0.0.1'],
+  ['IPv4 in the old way', '::8.8.8.8'],
+  ['mapped', '::ffff:127.0.0.1'],
+  ['mapped', '::ffff:a00:1'],
+  ['translated', '::ffff:0:127.0.0.1'],
+  ['NAT64', '64:ff9b::7f00:1'],
+  ['NAT64', '64:ff9b::a9fe:a9fe'],
+  ['local NAT64', '64:ff9b:1::808:808'],
+  ['discarded', '100::1'],
+  ['link-local', 'fe80::1'],
+  ['link-local with a zone', 'fe80::1%eth0'],
+  ['a zone at something public', '2400:3200::1%eth0'],
+  ['site-local', 'fec0::1'],
+  ['unique local', 'fc00::1'],
+  ["a cloud's metadata", 'fd00:ec2::254'],
+  ['multicast', 'ff02::1'],
+  ['documentation', '2001:db8::1'],
+  ['Teredo', '2001:0:1::1'],
+  ['6to4', '2002:7f00:1::1'],
+  ['6to4 of something public', '2002:808:808::1'],
+  ['ORCHID', '2001:20::1'],
+  ['no address', 'localhost'],
+  ['nothing at all', ''],
+])('%s is not: %s', (_case, address) => {
+  expect(isPublicAddress(address)).toBe(false);
+});
