@@ -91,6 +91,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
         upload: quota.uploadMaxWaitMs ?? quota.maxWaitMs,
         download: quota.downloadMaxWaitMs ?? quota.maxWaitMs,
         thumbnail: quota.thumbnailMaxWaitMs ?? quota.maxWaitMs,
+        sibling: quota.maxWaitMs,
       },
       thumbnailsFirst: quota.thumbnailsFirst,
       clientKey: createClientKey(quota.fairBy, isProven),

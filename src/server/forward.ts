@@ -33,19 +33,21 @@ export type Asking = {
   signal?: AbortSignal;
   /** Only what nobody else needs is used for it. */
   isSpare?: boolean;
+  /** Whether an answer says that the token is good, and a failure that files cannot be had; not so beside the files. */
+  isTelling?: boolean;
   onSent?: () => void;
 };
 
 /** How it ended, and when the attempt that ended so was sent: ms of the monotonic clock. */
 export type Forwarded = { outcome: Outcome; sentAt: number };
 
-const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, download: 1, upload: 2 };
+const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, sibling: 1, download: 1, upload: 2 };
 
 /** The phase that asks the upstream, in line with everybody else, and learns from the answer which tokens it accepts. */
 export async function forward(
   { clock, send, access, outage, line, prove }: ForwardDeps,
   request: Omit<OutboundRequest, 'turn' | 'signal' | 'trail' | 'onDeparture'>,
-  { kind, bearer, asked, signal, isSpare = false, onSent = () => {} }: Asking,
+  { kind, bearer, asked, signal, isSpare = false, isTelling = true, onSent = () => {} }: Asking,
   exchange: Exchange,
 ): Promise<Forwarded> {
   const { app, token } = bearer;
@@ -69,8 +71,8 @@ export async function forward(
   const leaving = signal ?? exchange.signal;
   const outcome = await send({ ...request, turn, signal: leaving, trail, onDeparture });
   // What a client broke off itself says nothing of the upstream.
-  if (!leaving.aborted) outage.note(outcome);
-  if (outcome.kind === 'answer' && outcome.status < 300) {
+  if (!leaving.aborted && isTelling) outage.note(outcome);
+  if (isTelling && outcome.kind === 'answer' && outcome.status < 300) {
     access.learnAccepted(bearer, sentAt);
     if (!isProven) prove(bearer.key);
   } else if (outcome.kind === 'refusal') access.learnRefusal(bearer, outcome, sentAt, asked);
