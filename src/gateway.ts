@@ -9,9 +9,11 @@ import { createPurges } from './cache/purges.ts';
 import { createFlights } from './cache/single-flight.ts';
 import type { Config } from './config.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
+import { createPassthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
 import { createClientLimit, createLocalAllowance } from './quota/client-limit.ts';
 import { openQuota, type QuotaNotice } from './quota/open.ts';
+import { createPartSums } from './quota/part-sums.ts';
 import { createAdmin } from './server/admin.ts';
 import { type AppDeps, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
 import { createClientKey, createForwardedWatch, networkOf, type Trusts } from './server/client.ts';
@@ -28,7 +30,7 @@ import { createUpstreamProxy } from './upstream/proxy.ts';
 import { withQuota } from './upstream/quota.ts';
 import { withRetry } from './upstream/retry.ts';
 import { stack } from './upstream/send.ts';
-import { createSpool } from './upstream/spool.ts';
+import { createMemorySpool, createSpool } from './upstream/spool.ts';
 
 /** What may be replaced: the time, where the summaries of exchanges go, and who is told of changes in the quota's state. */
 export type Overrides = { clock?: Clock; record?: (summary: Summary) => void; notice?: QuotaNotice };
@@ -100,20 +102,49 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const isWarming = config.cache.enabled && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(asking)) : undefined;
 
+  const limitRules = {
+    status: config.clientLimit.status,
+    local: createLocalAllowance(config.clientLimit.localPerSecond, clock),
+    addressOf: networkOf,
+    watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
+  };
+  // Nothing is opened for paths that nobody has named.
+  const isPassing = (path: string) => config.passthrough.some((pattern) => pattern.includes(path));
+  const loginCount = opening.use(
+    createClientLimit(config.loginLimit, {
+      of: 'login',
+      redis: config.passthrough.length > 0 ? config.redis : undefined,
+      replicas: () => slots.replicas,
+      clock,
+    }),
+  );
+  const parts = opening.use(
+    createPartSums({ maxBytes: limits.fileBytes }, isPassing('part-upload') ? config.redis : undefined, clock),
+  );
   const deps: AppDeps = {
     ...asking,
     record,
+    compat: config.compat,
+    siblings: {
+      spool: opening.use(createMemorySpool({ memoryBytes: config.spool.siblingMemoryBytes })),
+      maxBytes: limits.siblingBytes,
+      maxLoginBytes: limits.loginBytes,
+      loginLimit: {
+        ...limitRules,
+        count: loginCount,
+        seconds: config.loginLimit.seconds,
+        keyOf: createClientKey('address'),
+      },
+      parts,
+    },
     isCaching: config.cache.enabled,
     flights,
     warmer,
     limit: {
+      ...limitRules,
       count,
       seconds: config.clientLimit.seconds,
-      status: config.clientLimit.status,
       keyOf: createClientKey(config.clientLimit.by, isProven),
-      local: createLocalAllowance(config.clientLimit.localPerSecond, clock),
-      addressOf: networkOf,
-      watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
     },
     tell: config.tell,
     spool,
@@ -132,8 +163,11 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const app = createApp(deps);
   const trusts = app.get('trust proxy fn') as Trusts;
   const hot = createHot({ ...deps, trusts, securityFields: SECURITY_FIELDS }, app);
-  const edge = createEdge(config.cache.enabled ? hot : app, limits, (code, socket) =>
-    refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
+  const edge = createEdge(
+    config.cache.enabled ? hot : app,
+    limits,
+    (code, socket) => refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
+    createPassthrough(config.passthrough),
   );
   const drain = async (withinMs = DRAIN_MS) => {
     isDraining = true;

@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import { downloadHeaders } from '../upstream/headers.ts';
 import { upstreamPath } from '../policy/target.ts';
+import { asUnderstood, type HeaderValues } from '../policy/header-values.ts';
 import { readWish } from '../policy/variant.ts';
 import { authorize, type AuthorizePolicy } from './authorize.ts';
 import { forgetIfGone } from './forget.ts';
@@ -14,7 +15,11 @@ import type { Handler } from './serve.ts';
 import { cacheStatus } from './told.ts';
 
 /** What a download needs on its way; `isCaching`: whether anything is kept at all. */
-export type DownloadDeps = KeptDeps & { authorize: AuthorizePolicy; isCaching: boolean };
+export type DownloadDeps = KeptDeps & {
+  authorize: AuthorizePolicy;
+  isCaching: boolean;
+  compat: { headerValues: HeaderValues };
+};
 
 /** GET and HEAD …/chatfiles/{uuid}: the file or its thumbnail. HEAD asks by GET, since the API documents no HEAD. */
 export const download =
@@ -23,7 +28,10 @@ export const download =
     exchange.route = 'download';
     const opened = open(req);
     const { target } = opened;
-    const { isSmall, variant } = readWish(req.headers, target.query);
+    const { isSmall, variant } = readWish(
+      asUnderstood(req.headers, target.query, deps.compat.headerValues),
+      target.query,
+    );
     const kind = isSmall ? 'thumbnail' : 'download';
     exchange.route = kind;
     const token = authorize(req, target, deps.authorize, exchange);

@@ -33,7 +33,10 @@ export type Asking = {
   signal?: AbortSignal;
   /** Only what nobody else needs is used for it. */
   isSpare?: boolean;
-  /** Whether an answer says that the token is good, and a failure that files cannot be had; not so beside the files. */
+  /**
+   * Whether the outcome says anything of the token, and of whether files can be had. Beside the files it does not: some of
+   * these paths need no token, or believe one in the body; some refuse what their bearer may not do, but may do with files.
+   */
   isTelling?: boolean;
   onSent?: () => void;
 };
@@ -70,9 +73,10 @@ export async function forward(
   const { trail } = exchange;
   const leaving = signal ?? exchange.signal;
   const outcome = await send({ ...request, turn, signal: leaving, trail, onDeparture });
+  if (!isTelling) return { outcome, sentAt };
   // What a client broke off itself says nothing of the upstream.
-  if (!leaving.aborted && isTelling) outage.note(outcome);
-  if (isTelling && outcome.kind === 'answer' && outcome.status < 300) {
+  if (!leaving.aborted) outage.note(outcome);
+  if (outcome.kind === 'answer' && outcome.status < 300) {
     access.learnAccepted(bearer, sentAt);
     if (!isProven) prove(bearer.key);
   } else if (outcome.kind === 'refusal') access.learnRefusal(bearer, outcome, sentAt, asked);

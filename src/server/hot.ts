@@ -14,6 +14,7 @@ import type { Clock } from '../clock.ts';
 import { checkHead } from '../policy/head.ts';
 import { checkSecret } from '../policy/secret.ts';
 import { checkToken, readToken } from '../policy/token.ts';
+import { asUnderstood, type HeaderValues } from '../policy/header-values.ts';
 import { readWish } from '../policy/variant.ts';
 import { KEPT_FIELDS } from './answer-kept.ts';
 import type { AuthorizePolicy } from './authorize.ts';
@@ -32,6 +33,7 @@ export type HotDeps = {
   authorize: AuthorizePolicy;
   limit: Pick<LimitRules, 'local' | 'addressOf'>;
   trusts: Trusts;
+  compat: { headerValues: HeaderValues };
   /** Fields of every answer, as name and value. */
   securityFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
@@ -86,7 +88,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     const { headers, socket } = req;
     const { org, file } = target;
     const app = `${org}/${target.app}`;
-    const { isSmall, variant } = readWish(headers, '');
+    const { isSmall, variant } = readWish(asUnderstood(headers, '', deps.compat.headerValues), '');
     if (variant === undefined || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
     const entry = cache.peekMemory({ app, file, variant });
     if (!entry) return undefined;

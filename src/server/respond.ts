@@ -9,11 +9,12 @@ import { readRetryAfterMs } from '../upstream/retry-after.ts';
 import { isThrottled } from '../upstream/retry-table.ts';
 import type { Outcome } from '../upstream/send.ts';
 import type { Exchange } from './exchange.ts';
+import { type Dialect, statusIn } from './dialect.ts';
 import { relay, type RelayLimits } from './relay.ts';
 import { serverTiming } from './told.ts';
 
-/** What a response needs: the time, and the bounds of a body that streams through. */
-export type RespondDeps = { clock: Clock; answer: RelayLimits; tell: { serverTiming: boolean } };
+/** What a response needs: the time, the bounds of a body that streams through, and how refusals are told. */
+export type RespondDeps = { clock: Clock; answer: RelayLimits; tell: { serverTiming: boolean }; compat: Dialect };
 
 /** An answer to a request for a file, or the lack of one; and who asked for it, with what, when. */
 export type FileOutcome = { outcome: Outcome; sentAt: number; bearer: Bearer; asked: Asked };
@@ -53,7 +54,7 @@ export async function respond(
       exchange.failure = { sent: outcome.sent };
       throw errorOfFailure(outcome, exchange);
     case 'refusal':
-      return passRefusal(outcome, req, res, exchange, deps.clock);
+      return passRefusal(outcome, req, res, exchange, deps);
     case 'answer':
       return passAnswer(outcome, req, res, exchange, deps);
   }
@@ -86,7 +87,7 @@ function passRefusal(
   req: IncomingMessage,
   res: ServerResponse,
   exchange: Exchange,
-  clock: Clock,
+  { clock, compat }: RespondDeps,
 ): void {
   const retryAfterMs = readRetryAfterMs(outcome.headers, clock.now());
   if (isThrottled(outcome))
@@ -96,7 +97,7 @@ function passRefusal(
     if (code) throw new GatewayError(code, { reason: `the upstream answered ${outcome.status} without JSON` });
     throw new GatewayError('UPSTREAM_REFUSED', { status: outcome.status, retryAfterMs });
   }
-  res.statusCode = outcome.status;
+  res.statusCode = statusIn(outcome.status, compat);
   if (outcome.status >= 500) res.setHeader('Proxy-Status', `chatfiles-gateway; received-status=${outcome.status}`);
   const range = outcome.headers['content-range'];
   // What a 416 is there to tell: how long the file is (RFC 9110 section 15.5.17).

@@ -32,7 +32,7 @@ export type Spool = AsyncDisposable & {
 };
 
 /** Opens a spool with a private folder of its own; both end with it, and so do the bodies that are left. */
-export async function createSpool(config: SpoolConfig): Promise<Spool> {
+export async function createSpool(config: Omit<SpoolConfig, 'siblingMemoryBytes'>): Promise<Spool> {
   const memory = new Budget(config.memoryBytes);
   const disk = new Budget(config.diskBytes);
   const folder = await SpoolFolder.create(config.dir);
