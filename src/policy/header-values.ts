@@ -8,7 +8,8 @@ export type HeaderValues = 'presence' | 'value';
  * is sent on is not touched. If the query asks for a thumbnail too, nobody knows what is meant, and nothing is changed.
  */
 export function asUnderstood(fields: WishFields, query: string, by: HeaderValues): WishFields {
+  if (by === 'presence') return fields;
   const { thumbnail, ...others } = fields;
   const saysNo = thumbnail === '' || thumbnail === 'false';
-  return by === 'value' && saysNo && !/thumbnail/i.test(query) ? others : fields;
+  return saysNo && !/thumbnail/i.test(query) ? others : fields;
 }
