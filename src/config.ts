@@ -2,6 +2,7 @@
  * The configuration: file, environment and flags become one checked object, or one list of everything that is wrong.
  */
 import { findClashes, findWarnings } from './config/checks.ts';
+import { obeyEnvironment, type ProxyFor } from './config/environment-proxy.ts';
 import { readConfigFile } from './config/file.ts';
 import { type Key, keysOf, treeOf } from './config/keys.ts';
 import { checkSetting, ConfigError, NOWHERE, type Place, type Problem, type Setting } from './config/problems.ts';
@@ -15,6 +16,8 @@ export type LoadOptions = {
   /** `path=value` flags, like `listen.port=9000`. */
   set?: readonly string[] | undefined;
   emulator?: boolean | undefined;
+  /** What the environment says of the proxy for a URL; asked where `upstream.proxyFromEnvironment` is set. */
+  proxyFor?: ProxyFor | undefined;
 };
 
 /** A configuration, and what its operator should know about it. */
@@ -36,7 +39,13 @@ export const configKeys = (): Omit<Key, 'schema'>[] =>
  * Puts the configuration together: a flag beats a variable, a variable the file, the file the default.
  * Throws a ConfigError with every mistake in every source, also in values that another source overrides.
  */
-export async function loadConfig({ file, env, set = [], emulator = false }: LoadOptions): Promise<Loaded> {
+export async function loadConfig({
+  file,
+  env,
+  set = [],
+  emulator = false,
+  proxyFor = () => '',
+}: LoadOptions): Promise<Loaded> {
   const keys = keysOf(configSchema);
   const fromFile = file === undefined ? undefined : await readConfigFile(file, keys);
   const sources = [fromFile, readEnv(env, keys), readFlags(set, keys)].filter((source) => source !== undefined);
@@ -58,7 +67,9 @@ export async function loadConfig({ file, env, set = [], emulator = false }: Load
     const name = path.join('.');
     problems.push({ place: places.get(name) ?? NOWHERE, path: name, message });
   }
-  if (merged.data) problems.push(...findClashes(merged.data, places, emulator));
+  if (merged.data) {
+    problems.push(...findClashes(merged.data, places, emulator), ...obeyEnvironment(merged.data, env, proxyFor));
+  }
   if (problems.length > 0 || !merged.data) throw new ConfigError(problems);
   return { config: merged.data, warnings: findWarnings(merged.data, keys, named, emulator) };
 }

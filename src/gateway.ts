@@ -7,7 +7,8 @@ import { createAccess } from './access/access.ts';
 import { createCache } from './cache/cache.ts';
 import { createPurges } from './cache/purges.ts';
 import { createFlights } from './cache/single-flight.ts';
-import type { Config } from './config.ts';
+import { type Config, ConfigError } from './config.ts';
+import { NOWHERE } from './config/problems.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
 import { createPassthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
@@ -26,14 +27,25 @@ import { createOutage } from './server/outage.ts';
 import type { RelayLimits } from './server/relay.ts';
 import { createWarmer } from './server/warm.ts';
 import type { Summary } from './server/summarize.ts';
+import { createAgent } from './upstream/agent.ts';
+import { createNames, type Resolve } from './upstream/dns.ts';
 import { createUpstreamProxy } from './upstream/proxy.ts';
 import { withQuota } from './upstream/quota.ts';
 import { withRetry } from './upstream/retry.ts';
 import { stack } from './upstream/send.ts';
 import { createMemorySpool, createSpool } from './upstream/spool.ts';
+import { openTls, type UpstreamTls } from './upstream/tls.ts';
 
-/** What may be replaced: the time, where the summaries of exchanges go, and who is told of changes in the quota's state. */
-export type Overrides = { clock?: Clock; record?: (summary: Summary) => void; notice?: QuotaNotice };
+/**
+ * What may be replaced: the time, where the summaries of exchanges go, who is told of changes in the quota's state, and
+ * who resolves names.
+ */
+export type Overrides = {
+  clock?: Clock;
+  record?: (summary: Summary) => void;
+  notice?: QuotaNotice;
+  resolve?: Resolve;
+};
 
 /** A running gateway; disposing drains it first. */
 export type Gateway = AsyncDisposable & {
@@ -52,11 +64,12 @@ const DRAIN_MS = 25_000;
 
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
 export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
-  const { clock = systemClock, record = () => {}, notice = () => {} } = overrides;
+  const { clock = systemClock, record = () => {}, notice = () => {}, resolve } = overrides;
   const { limits, upstream, quota } = config;
   const { url } = upstream;
   if (url === undefined) throw new TypeError('upstream.url is not set');
   let isDraining = false;
+  const tls = await tlsOf(upstream);
 
   await using opening = new AsyncDisposableStack();
   const spool = opening.use(await createSpool(config.spool));
@@ -75,7 +88,9 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const count = opening.use(
     createClientLimit(config.clientLimit, { redis: config.redis, replicas: () => slots.replicas, clock }),
   );
-  const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock));
+  const names = createNames({ ttlMs: upstream.dnsCacheMs }, clock, resolve);
+  const agent = createAgent(new URL(url), upstream, { clock, names, tls });
+  const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock, agent));
   const send = stack(withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
   const flights = opening.use(createFlights<Fetched, Leader>({ maxAgeMs: JOINABLE_MS }, clock));
   const isProven = (app: string, token: string) => access.isProven(app, token);
@@ -192,6 +207,14 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const adminOrigin = await listen(admin, config.admin, 'admin');
   const open = opening.move();
   return { url: origin, adminUrl: adminOrigin, drain, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** Files that cannot be used are mistakes of the configuration, though they show only when they are read. */
+async function tlsOf(config: Config['upstream']): Promise<UpstreamTls> {
+  const tls = await openTls(config);
+  if (!('mistakes' in tls)) return tls;
+  const problems = tls.mistakes.map(({ key, message }) => ({ place: NOWHERE, path: `upstream.${key}`, message }));
+  throw new ConfigError(problems);
 }
 
 /** An address that cannot be listened on; the message says which key to change. */

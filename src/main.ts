@@ -1,5 +1,6 @@
 /** The process: sub-commands, signals, and the last word on what went wrong. */
 import { Command, InvalidArgumentError } from 'commander';
+import { getProxyForUrl } from 'proxy-from-env';
 import { ConfigError, loadConfig } from './config.ts';
 import { DEMO, firstVisit } from './first-visit.ts';
 import { createGateway, type Gateway, ListenError } from './gateway.ts';
@@ -18,6 +19,7 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
     env: process.env,
     set,
     emulator,
+    proxyFor: getProxyForUrl,
   });
   const isPretty = showsPretty(config.log.format, process.stdout.isTTY);
   const lines = bufferLines(standardOutput(), systemClock);
@@ -32,6 +34,7 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
     const upstream = opening.use(await createEmulator({ port, adminPort, users: [DEMO] }));
     emulatorUrl = upstream.url;
     config.upstream.url = upstream.url;
+    config.upstream.proxy = undefined;
   }
   const gateway = opening.use(
     await createGateway(config, {
@@ -44,7 +47,10 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
     }),
   );
   for (const warning of warnings) logger.warn(warning);
-  logger.info({ listen: gateway.url, admin: gateway.adminUrl, upstream: config.upstream.url }, 'gateway started');
+  const { url: upstream, proxy } = config.upstream;
+  // Its host alone: the rest of its URL may be a password.
+  const way = { upstream, ...(proxy === undefined ? {} : { through: new URL(proxy).host }) };
+  logger.info({ listen: gateway.url, admin: gateway.adminUrl, ...way }, 'gateway started');
   if (emulatorUrl !== undefined) say(firstVisit(gateway.url, emulatorUrl));
   stopOnSignal(gateway, opening.move());
 }

@@ -11,7 +11,7 @@ export const REDACTED = '[redacted]';
 
 // Letters only: the names come as shareSecret, share-secret, SHARE_SECRET and x-share-secret.
 const SECRET_NAME =
-  /(?:authorization|sharesecret|clientsecret|digestkey|certificate|accesstoken|refreshtoken|password|passwd|cookie)$/;
+  /(?:authorization|sharesecret|clientsecret|digestkey|certificate|accesstoken|refreshtoken|password|passwd|passphrase|cookie)$/;
 
 /** Tells whether what stands under this name is a secret, however the name is spelt or percent-encoded. */
 export function isSecretName(name: string): boolean {

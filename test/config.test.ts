@@ -386,6 +386,8 @@ test('every key has a variable, a description and a place in the list', () => {
   expect(new Set(keys.map(({ env }) => env)).size).toBe(keys.length);
   expect(keys.filter(({ secret }) => secret).map(({ path }) => path)).toEqual([
     'admin.token',
+    'upstream.proxy',
+    'upstream.keyPassphrase',
     'redis.url',
     'access.verify.agora',
     'access.verify.easemob',

@@ -68,6 +68,8 @@ describe('the house', () => {
     ['cors', ['server', SHED]],
     ['jsonc-parser', ['server']],
     ['http-proxy-middleware', ['upstream']],
+    ['https-proxy-agent', ['upstream']],
+    ['proxy-from-env', ['']],
     ['ioredis', ['redis']],
     ['rate-limiter-flexible', ['quota']],
     ['lru-cache', ['cache', 'access']],

@@ -28,8 +28,13 @@ export type Cache = AsyncDisposable & {
   fromDisk(key: CacheKey): Promise<Entry | undefined>;
   /** Both, one after the other. */
   get(key: CacheKey): Promise<Hit | undefined>;
-  /** Keeps an entry in place of any older one; false if it is too large to be kept, and then there is none. */
-  put(key: CacheKey, entry: Entry): boolean;
+  /** The present: what is erased from now on is told from what was erased before. */
+  mark(): number;
+  /**
+   * Keeps an entry in place of any older one; false if it is too large to be kept, and then there is none, or if its like
+   * was erased since a mark: it was fetched before, and must not undo that.
+   */
+  put(key: CacheKey, entry: Entry, since?: number): boolean;
   /** Takes one entry out; true once that will also hold after a restart, false if that cannot be said for now. */
   delete(key: CacheKey): Promise<boolean>;
   /** Takes out all of a file, of an app, or everything that was put until now; true as for `delete`. */
@@ -41,6 +46,9 @@ export type Cache = AsyncDisposable & {
 
 /** What a cache stands on, and whom it tells of its disk. */
 export type CacheDeps = DiskDeps;
+
+/** How many erasures are remembered for fetches under way: many more than there can be in the time of one. */
+const MAX_ERASURES = 2000;
 
 /** A read of the disk that is under way. */
 type Reading = { key: CacheKey; result: Promise<Entry | undefined>; isVoid: boolean };
@@ -79,7 +87,17 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
     return reading.result;
   };
 
+  /** The last erasures, by number; what lies further back than these is taken for erased. */
+  const erasures: Selector[] = [];
+  let erased = 0;
+  const isErasedSince = (key: CacheKey, mark: number): boolean =>
+    erased - mark > erasures.length ||
+    erasures.slice(erasures.length - (erased - mark)).some((each) => covers(each, key));
+
   const erase = (selector: Selector): Promise<boolean> => {
+    erased += 1;
+    erasures.push(selector);
+    if (erasures.length > MAX_ERASURES) erasures.shift();
     voidReadings(selector);
     memory.erase(selector);
     return disk?.erase(selector) ?? Promise.resolve(true);
@@ -95,7 +113,9 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
       const read = await fromDisk(key);
       return read && { tier: 'disk', entry: read };
     },
-    put(key, entry) {
+    mark: () => erased,
+    put(key, entry, since = erased) {
+      if (since < erased && isErasedSince(key, since)) return false;
       if (bytesOf(entry) > config.maxEntryBytes) {
         void erase(key);
         return false;

@@ -2,14 +2,17 @@
  * What an answer's type tells about what it is: a file, or something else that came with a status of success.
  */
 
+/** One type and subtype (RFC 9110 section 8.3.1); two that some hop has joined are none. */
+const TYPE = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+$/;
+
 /** What no file answer is: Easemob's own words, which come as JSON or JavaScript, and pages of a hop on the way. */
 const NO_FILE =
-  /^(?:application\/(?:[\w.+-]*\+?json|(?:x-)?javascript|ecmascript)|text\/(?:html|javascript|ecmascript))$/;
+  /^(?:application|text)\/(?:[\w.+-]*json|(?:x-)?(?:java|ecma)script[\d.]*|jscript|livescript|html|xhtml\+xml)$/;
 
 /** Whether an answer of this type may be a file that somebody was given, and so says that its bearer was accepted. */
 export function isFileType(contentType: string | undefined): boolean {
   const type = bare(contentType);
-  return type !== '' && !NO_FILE.test(type);
+  return TYPE.test(type) && !NO_FILE.test(type);
 }
 
 /** How each picture format that is kept begins. */

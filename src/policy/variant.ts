@@ -38,10 +38,13 @@ export type WishFields = Readonly<Record<string, string | string[] | undefined>>
 /** Fields that change what the upstream answers in a way that nothing kept can repeat. */
 const UNKEPT = ['thumbnail-width', 'thumbnail-height', 'if-match', 'if-unmodified-since'];
 
+/** A secret that every reader reads alike: to some a plus sign is a space, and a semicolon begins another parameter. */
+const SECRET = /^share-secret=[^+;]*$/;
+
 /** Reads what a download asks for; `query` is raw, and has passed the query policy. */
 export function readWish(fields: WishFields, query: string): Wish {
   const pairs = query === '' ? [] : query.split('&');
-  const asked = pairs.filter((pair) => !pair.startsWith('share-secret='));
+  const asked = pairs.filter((pair) => !SECRET.test(pair));
   const header = fields['thumbnail'];
   const form = [...(header === undefined ? [] : ['header']), ...asked].join(',');
   const isKept = (header === undefined || header === 'true') && UNKEPT.every((name) => fields[name] === undefined);

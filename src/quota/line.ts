@@ -48,9 +48,12 @@ export class Line {
 
   constructor(scopesOf: (app: string) => Scopes, deps: LineDeps) {
     this.queue = createFairQueue(deps.fairness);
-    this.#tracks = new Tracks(scopesOf, deps.ledger, deps.clock);
-    this.#comebacks = new Comebacks(deps.clock);
-    this.#steadyPace = new SteadyPace(deps.clock);
+    const { ledger, clock, here } = deps;
+    // Beside proven clients, all others together weigh little.
+    const weight = () => here.clients.proven || here.clients.unproven;
+    this.#tracks = new Tracks(scopesOf, { ledger, clock, weight });
+    this.#comebacks = new Comebacks(clock);
+    this.#steadyPace = new SteadyPace(clock);
     this.#deps = deps;
   }
 

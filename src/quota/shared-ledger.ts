@@ -99,7 +99,8 @@ class FailoverLedger implements SharedLedger {
     if (this.#own) return this.#own.outlook(scopes);
     const rules = scopes.map((scope) => this.#options.allowances(scope));
     return {
-      share: this.#active.share,
+      // What was so when somebody last waited here says nothing of now.
+      share: this.#clock.monotonic() < this.#active.until ? this.#active.share : 1,
       paceMs: Math.max(...rules.map(({ slots, windowMs }) => windowMs / slots)),
       room: Math.min(...rules.map(({ slots }) => slots)),
       refillAt: this.#clock.monotonic() + Math.max(...rules.map(({ windowMs }) => windowMs)),

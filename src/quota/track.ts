@@ -9,6 +9,9 @@ export const EARLY_MS = 0.5;
 /** What is reserved, in order of time, what is known of the next, and when more may be asked for (ms, monotonic). */
 export type TrackState = { reserved: readonly Slot[]; outlook: Outlook; askAgainAt: number };
 
+/** What a track needs; `weight` tells what the clients weigh that wait on this replica now. */
+export type TrackDeps = { ledger: Ledger; clock: Clock; weight: () => number };
+
 /** How long one that comes behind so many others will wait for a slot, where these are reserved and this is the outlook. */
 export function waitBehind(
   ahead: number,
@@ -29,16 +32,20 @@ export class Track {
   readonly scopes: Scopes;
   readonly #ledger: Ledger;
   readonly #clock: Clock;
+  readonly #weightNow: () => number;
   #reserved: Slot[] = [];
   #asked = 0;
   #askAgainAt = 0;
   #isHeldUp = false;
+  /** What the clients here weighed when the last grant was asked for. */
+  #weight = 0;
   #outlook: Outlook;
 
-  constructor(scopes: Scopes, ledger: Ledger, clock: Clock) {
+  constructor(scopes: Scopes, { ledger, clock, weight }: TrackDeps) {
     this.scopes = scopes;
     this.#ledger = ledger;
     this.#clock = clock;
+    this.#weightNow = weight;
     this.#outlook = ledger.outlook(scopes);
   }
 
@@ -46,8 +53,16 @@ export class Track {
     return this.#reserved;
   }
 
+  /**
+   * What is to be expected. The share is that of the clients who waited when it was asked for; of those who have come
+   * since, the others know nothing yet, but they weigh as much.
+   */
   get outlook(): Outlook {
-    return this.#outlook;
+    const { share } = this.#outlook;
+    const weight = this.#weightNow();
+    if (this.#weight === 0 || weight <= this.#weight) return this.#outlook;
+    const others = this.#weight * (1 / share - 1);
+    return { ...this.#outlook, share: weight / (weight + others) };
   }
 
   /** When more may be asked for, in ms of the monotonic clock. */
@@ -66,7 +81,7 @@ export class Track {
 
   /** What a wait is reckoned from. */
   get state(): TrackState {
-    return { reserved: this.#reserved, outlook: this.#outlook, askAgainAt: this.#askAgainAt };
+    return { reserved: this.#reserved, outlook: this.outlook, askAgainAt: this.#askAgainAt };
   }
 
   /** Nothing is held here, and nothing is to come. */
@@ -106,9 +121,11 @@ export class Track {
   /** Asks for more, and holds what comes. */
   async ask(ask: Omit<Ask, 'scopes'>): Promise<void> {
     this.#asked = ask.count;
+    const weight = this.#weightNow();
     const { slots, askAgainAt, isHeldUp, ...outlook } = await this.#ledger.reserve({ ...ask, scopes: this.scopes });
     this.#asked = 0;
     this.#outlook = outlook;
+    this.#weight = weight;
     this.#askAgainAt = askAgainAt ?? 0;
     this.#isHeldUp = isHeldUp;
     this.#reserved = [...this.#reserved, ...slots].toSorted((a, b) => a.at - b.at);

@@ -1,9 +1,8 @@
 /**
  * What is reserved for one line: one track for all, or one for each app where apps have allowances of their own.
  */
-import type { Clock } from '../clock.ts';
-import type { Ledger, Outlook, Scopes, Slot } from './ledger.ts';
-import { Track, waitBehind } from './track.ts';
+import type { Outlook, Scopes, Slot } from './ledger.ts';
+import { Track, type TrackDeps, waitBehind } from './track.ts';
 
 /** The tracks of a line, by app; `scopesOf` tells what a request of an app counts for. */
 export class Tracks {
@@ -11,16 +10,14 @@ export class Tracks {
   readonly areApart: boolean;
   readonly #scopesOf: (app: string) => Scopes;
   readonly #egress: Scopes;
-  readonly #ledger: Ledger;
-  readonly #clock: Clock;
+  readonly #deps: TrackDeps;
   readonly #tracks = new Map<string, Track>();
 
-  constructor(scopesOf: (app: string) => Scopes, ledger: Ledger, clock: Clock) {
+  constructor(scopesOf: (app: string) => Scopes, deps: TrackDeps) {
     this.#scopesOf = scopesOf;
     this.#egress = [scopesOf('')[0]];
     this.areApart = scopesOf('').length > 1;
-    this.#ledger = ledger;
-    this.#clock = clock;
+    this.#deps = deps;
   }
 
   /** Each track, and the one app it is for. */
@@ -32,7 +29,7 @@ export class Tracks {
     const name = this.areApart ? app : '';
     const known = this.#tracks.get(name);
     if (known) return known;
-    const track = new Track(this.#scopesOf(app), this.#ledger, this.#clock);
+    const track = new Track(this.#scopesOf(app), this.#deps);
     this.#tracks.set(name, track);
     return track;
   }
@@ -45,8 +42,8 @@ export class Tracks {
   /** What is to be expected of the egress: as the last grant told, or as the account has it when there was none. */
   get outlook(): Outlook {
     const [track] = this.#tracks.values();
-    if (!track) return this.#ledger.outlook(this.#egress);
-    return this.areApart ? { ...track.outlook, paceMs: this.#ledger.outlook(this.#egress).paceMs } : track.outlook;
+    if (!track) return this.#deps.ledger.outlook(this.#egress);
+    return this.areApart ? { ...track.outlook, paceMs: this.#deps.ledger.outlook(this.#egress).paceMs } : track.outlook;
   }
 
   /**
@@ -54,11 +51,11 @@ export class Tracks {
    * those of the same app, by what that may have.
    */
   waitBehind(ahead: number, aheadInApp: number, app: string): number {
-    const now = this.#clock.monotonic();
+    const now = this.#deps.clock.monotonic();
     const askAgainAt = Math.max(0, ...this.#tracks.values().map((track) => track.askAgainAt));
     const waitMs = waitBehind(ahead, { reserved: this.#reserved, outlook: this.outlook, askAgainAt, now });
     if (!this.areApart) return waitMs;
-    const own = this.#tracks.get(app) ?? new Track(this.#scopesOf(app), this.#ledger, this.#clock);
+    const own = this.#tracks.get(app) ?? new Track(this.#scopesOf(app), this.#deps);
     return Math.max(waitMs, waitBehind(aheadInApp, { ...own.state, now }));
   }
 

@@ -1,4 +1,4 @@
-import express, { type Express } from 'express';
+import express, { type ErrorRequestHandler, type Express } from 'express';
 import helmet from 'helmet';
 import { createOperatorRoutes, type OperatorDeps } from './operator.ts';
 
@@ -21,5 +21,12 @@ export function createAdmin({ isReady, ...operator }: AdminDeps): Express {
       .send(ready ? 'ready\n' : 'draining\n');
   });
   app.use(createOperatorRoutes(operator));
+  app.use(refuseBroken);
   return app;
 }
+
+/** Express's own handler of errors would show their stacks. It knows this one by its four parameters. */
+const refuseBroken: ErrorRequestHandler = (error: { status?: number }, _req, res, _next) => {
+  const status = error.status ?? 500;
+  res.status(status).json({ message: status < 500 ? 'The request cannot be read.' : 'The gateway failed.' });
+};

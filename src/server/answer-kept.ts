@@ -51,16 +51,29 @@ export async function answerKept(
   return finish(res, req.method === 'HEAD' ? undefined : bytes, bytes.length, exchange, { clock, answer });
 }
 
+type Part = { start: number; end: number };
+
 /** The one range that is asked for and may be given; several, or none that can be read, ask for the whole. */
-function partOf(req: Request, fields: Entry['fields'], size: number) {
+function partOf(req: Request, fields: Entry['fields'], size: number): Part | 'unsatisfiable' | undefined {
   if (req.method !== 'GET' || req.headers.range === undefined) return undefined;
   const condition = req.headers['if-range'];
   if (condition !== undefined && condition !== fields['etag'] && condition !== fields['last-modified'])
     return undefined;
-  const ranges = req.range(size);
-  if (ranges === -1) return 'unsatisfiable';
-  if (ranges === undefined || ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1) return undefined;
-  return ranges[0];
+  return readRange(req.headers.range, size);
+}
+
+/** From one byte on, perhaps to another; or the last so many. */
+const RANGE = /^bytes=(?:(\d{1,15})-(\d{1,15})?|-(\d{1,15}))$/i;
+
+/** Reads a range of bytes; not by Express, to which the last 99 bytes of 36 are unsatisfiable, and so is 3-1. */
+function readRange(text: string, size: number): Part | 'unsatisfiable' | undefined {
+  const [, first, last = String(Number.MAX_SAFE_INTEGER), suffix] = RANGE.exec(text) ?? [];
+  if (suffix !== undefined) {
+    return Number(suffix) === 0 ? 'unsatisfiable' : { start: Math.max(0, size - Number(suffix)), end: size - 1 };
+  }
+  if (first === undefined || Number(last) < Number(first)) return undefined;
+  if (Number(first) >= size) return 'unsatisfiable';
+  return { start: Number(first), end: Math.min(Number(last), size - 1) };
 }
 
 function finish(
@@ -75,12 +88,16 @@ function finish(
   const cancel = clock.after(withinMs, () => {
     reject(new GatewayError('REQUEST_TOO_SLOW', { reason: `did not take ${length} bytes in ${withinMs} ms` }));
   });
-  res.once('close', () => {
+  const onClose = () => {
     cancel();
     if (res.writableFinished) resolve();
     else reject(new GatewayError('CLIENT_GONE', { reason: 'left during the answer' }));
-  });
-  exchange.bytesOut = bytes?.length ?? 0;
-  res.end(bytes);
+  };
+  // It may have left while the entry was read, before anybody could listen.
+  if (res.destroyed) onClose();
+  else {
+    exchange.bytesOut = bytes?.length ?? 0;
+    res.once('close', onClose).end(bytes);
+  }
   return promise;
 }

@@ -25,7 +25,7 @@ export type Fetch = {
   entry: Entry | undefined;
   /** Only what nobody else needs is used for it. */
   isSpare?: boolean;
-  /** Aborts when the gateway closes. */
+  /** Aborts when the gateway closes: then nobody waits for anything any more. */
   closing: AbortSignal;
   /** Whether nobody else waits for this fetch. */
   mayLeave: () => boolean;
@@ -44,7 +44,9 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
   const { bearer, asked, path, headers, variant, key, entry } = fetch;
   const { clock, access, cache } = deps;
   const validator = entry ? validatorOf(entry) : {};
+  const mark = cache.mark();
   const leaving = leaveUnlessSent(exchange.signal, fetch.mayLeave);
+  const signal = AbortSignal.any([leaving.signal, fetch.closing]);
   try {
     const { outcome, sentAt } = await forward(
       deps,
@@ -54,34 +56,44 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
         bearer,
         asked,
         isSpare: fetch.isSpare ?? false,
-        signal: AbortSignal.any([leaving.signal, fetch.closing]),
+        signal,
         onSent: leaving.stay,
       },
       exchange,
     );
+    // Who came to wait for it in the meantime must not take this for the upstream's failure.
+    if (outcome.kind === 'failure' && signal.aborted) throw new GatewayError('CLIENT_GONE', { reason: 'given up' });
     forgetIfGone(outcome, key, cache);
     if (outcome.kind !== 'answer') return { kind: 'passed', outcome, sentAt };
     exchange.upstreamStatus = outcome.status;
     if (outcome.status === 304 || outcome.status === 206) {
       const isConfirmed = outcome.status === 304 && entry !== undefined && Object.keys(validator).length > 0;
-      outcome.body.destroy();
-      outcome.release();
+      // A 304 has no body, but its connection can be used again only when that was read.
+      if (outcome.status === 304) outcome.body.once('close', outcome.release).resume();
+      else dispose(outcome);
       if (!isConfirmed) throw new GatewayError('UPSTREAM_BROKEN', { reason: `${outcome.status} without being asked` });
       access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
       return { kind: 'entry', entry, status: outcome.status, isKept: false };
     }
     const maxBytes = maxBytesOf(variant, deps.keep);
     if (!mayKeep(outcome, maxBytes)) return { kind: 'passed', outcome, sentAt };
+    signal.addEventListener('abort', () => outcome.body.destroy(), { once: true });
     const body = await collect(outcome.body, { maxBytes, idleMs: deps.answer.idleMs }, clock);
     if (body === undefined) return { kind: 'passed', outcome, sentAt };
     outcome.release();
     const made = makeEntry(variant, outcome.headers, body, clock.now());
     if (!made) return { kind: 'passed', outcome: { ...outcome, whole: body }, sentAt };
     access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
-    return { kind: 'entry', entry: made, status: outcome.status, isKept: cache.put(key, made) };
+    return { kind: 'entry', entry: made, status: outcome.status, isKept: cache.put(key, made, mark) };
   } finally {
     leaving.stay();
   }
+}
+
+/** Lets go of an answer that nobody takes. */
+export function dispose({ body, release }: Extract<Outcome, { kind: 'answer' }>): void {
+  body.destroy();
+  release();
 }
 
 /** A signal that follows the client's until `stay` is called, and then no more; nor while others wait. */

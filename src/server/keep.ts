@@ -20,6 +20,8 @@ export function mayKeep({ status, headers }: Extract<Outcome, { kind: 'answer' }
   if (status !== 200 || headers['content-encoding'] !== undefined || headers['content-range'] !== undefined) {
     return false;
   }
+  // A body that ends with its connection looks whole wherever it was cut.
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return false;
   if (/\bno-store\b/i.test(headers['cache-control'] ?? '')) return false;
   return isFileType(headers['content-type']) && Number(headers['content-length'] ?? 0) <= maxBytes;
 }

@@ -6,23 +6,27 @@
  * 1. What is kept goes to whom `access` says may see it. This is the only way from the cache to a client, whoever put
  *    the entry there and however long this one has waited for it.
  * 2. A request may wait for another's fetch, or for another request of its own bearer that the upstream is asked about:
- *    then it looks again. Waiting gives no right; it only spares a request to those who turn out to have it.
+ *    then it looks again. Waiting gives no right; it only spares a request to those who turn out to have it. Who has
+ *    waited to learn that its token is refused, or that the upstream is down, does not ask once more.
  * 3. Else it asks the upstream with its own credentials, and gets what the upstream gives to them.
+ *
+ * Between a look at the flights and the start of one nothing is waited for: what comes in between would all ask.
  */
 import type { Request, Response } from 'express';
 import type { Access, Asked } from '../access/access.ts';
 import type { Bearer } from '../access/bearer.ts';
 import type { Cache, Tier } from '../cache/cache.ts';
 import { type CacheKey, type Entry, textOf } from '../cache/entry.ts';
-import type { Flights } from '../cache/single-flight.ts';
-import { GatewayError } from '../errors.ts';
+import type { Flight, Flights } from '../cache/single-flight.ts';
+import { GatewayError, KINDS } from '../errors.ts';
 import type { Token } from '../policy/token.ts';
 import type { Variant } from '../policy/variant.ts';
 import { answerKept } from './answer-kept.ts';
 import type { Exchange } from './exchange.ts';
-import { fetchKept, type Fetched, type FetchDeps } from './fetch-kept.ts';
+import { dispose, fetchKept, type Fetched, type FetchDeps } from './fetch-kept.ts';
 import { limit, limitLocal, type LimitRules } from './limit.ts';
 import { saysDown } from './outage.ts';
+import { refuseAgain } from './recognise.ts';
 import { respondWithFile, type RespondDeps } from './respond.ts';
 import { cacheStatus } from './told.ts';
 
@@ -48,6 +52,9 @@ const MAX_JOINS = 2;
 
 type Look = { key: CacheKey; entry: Entry | undefined; tier: Tier | undefined };
 
+/** An end without an entry: what the upstream said to whoever asked. */
+type Passed = Extract<Fetched, { kind: 'passed' }>;
+
 /** Answers a request for a file's form that may be kept. */
 export async function serveKept(
   request: KeptRequest,
@@ -68,11 +75,10 @@ export async function serveKept(
     const flight = joins < MAX_JOINS ? joinable(request, look, deps) : undefined;
     if (!flight) return ask(request, look, req, res, exchange, deps);
     joins += 1;
-    flight.about.joined += 1;
-    // How it ended is the leader's business; what it has taught is looked up.
-    await deps.flights.join(flight, exchange.signal).catch(() => {});
-    if (exchange.signal.aborted)
-      throw new GatewayError('CLIENT_GONE', { reason: 'left while others fetched the file' });
+    const landed = await waitFor(flight, exchange.signal, deps.flights);
+    refuseAgain(deps.access, request.bearer);
+    if (landed instanceof GatewayError && joins === MAX_JOINS) throw landed;
+    if (landed && 'outcome' in landed) return settle(landed, request, look, req, res, exchange, deps);
   }
 }
 
@@ -92,54 +98,90 @@ function seen({ bearer, asked }: KeptRequest, { tier }: Look, { access, outage }
 }
 
 /** A request under way that may spare this one: one for the same file with the same rights, or one of the same bearer. */
-function joinable({ bearer, asked }: KeptRequest, { key, entry }: Look, { access, flights }: KeptDeps) {
-  const isGranted = access.holdsGrant(bearer);
-  if (entry !== undefined) return isGranted ? undefined : flights.find(vouchName(bearer));
-  const group = access.groupOf(bearer, asked);
-  return isGranted && group !== undefined ? flights.find(fetchName(key, group)) : undefined;
+function joinable(request: KeptRequest, { key, entry }: Look, { access, flights }: KeptDeps) {
+  const name = flightName(request, key, access);
+  // A bearer who is not believed has nothing to gain from its other requests where there is nothing to show it.
+  return entry === undefined && name === vouchName(request.bearer) ? undefined : flights.find(name);
+}
+
+/**
+ * The name of a request under way: that of the file and of a group that has the same rights to it, but only if this bearer
+ * is believed already, so that nobody is made to wait for made-up credentials; else its own.
+ */
+function flightName({ bearer, asked }: KeptRequest, key: CacheKey, access: Access): string {
+  const group = access.holdsGrant(bearer) ? access.groupOf(bearer, asked) : undefined;
+  return group === undefined ? vouchName(bearer) : `fetch ${textOf(key)} ${group}`;
 }
 
 const vouchName = ({ key }: Bearer): string => `vouch ${key}`;
-const fetchName = (key: CacheKey, group: string): string => `fetch ${textOf(key)} ${group}`;
 
 /**
- * Asks the upstream, as a flight that others may join: for the same file only if this bearer is believed already, so
- * that nobody is made to wait for made-up credentials.
+ * Waits for another's request. How it ended is mostly that one's own business: what it has taught is looked up. But that
+ * the upstream is down, or broke off, is so for all; of what it said then, the status is enough.
  */
+async function waitFor(
+  flight: Flight<Fetched, Leader>,
+  signal: AbortSignal,
+  flights: KeptDeps['flights'],
+): Promise<Passed | GatewayError | undefined> {
+  flight.about.joined += 1;
+  try {
+    const fetched = await flights.join(flight, signal);
+    if (fetched.kind === 'entry' || !saysDown(fetched.outcome)) return undefined;
+    const { outcome } = fetched;
+    return outcome.kind === 'refusal' ? { ...fetched, outcome: { ...outcome, body: Buffer.alloc(0) } } : fetched;
+  } catch (thrown) {
+    if (signal.aborted) throw new GatewayError('CLIENT_GONE', { reason: 'left while others fetched the file' });
+    return thrown instanceof GatewayError && KINDS[thrown.code].source === 'upstream' ? thrown : undefined;
+  } finally {
+    flight.about.joined -= 1;
+  }
+}
+
+/** Asks the upstream, as a flight that others may join. */
 async function ask(
   request: KeptRequest,
-  { key, entry }: Look,
+  look: Look,
   req: Request,
   res: Response,
   exchange: Exchange,
   deps: KeptDeps,
 ): Promise<void> {
-  const { access, flights } = deps;
-  const { bearer, asked, token } = request;
-  await limit(req, res, exchange, token.value, deps.limit);
+  const { key, entry } = look;
   const about: Leader = { joined: 0 };
-  const group = entry === undefined && access.holdsGrant(bearer) ? access.groupOf(bearer, asked) : undefined;
-  const name = group === undefined ? vouchName(bearer) : fetchName(key, group);
-  const flight = flights.start(name, about, (closing) =>
-    fetchKept({ ...request, key, entry, closing, mayLeave: () => about.joined === 0 }, exchange, deps),
-  );
-  const fetched = await flights.join(flight, exchange.signal).catch((thrown: unknown) => {
+  const flight = deps.flights.start(flightName(request, key, deps.access), about, async (closing) => {
+    await limit(req, res, exchange, request.token.value, deps.limit);
+    return fetchKept({ ...request, key, entry, closing, mayLeave: () => about.joined === 0 }, exchange, deps);
+  });
+  const fetched = await deps.flights.join(flight, exchange.signal).catch((thrown: unknown) => {
     if (!exchange.signal.aborted) throw thrown;
     // Nobody is there any more to take what cannot be kept.
-    void flight.result.then(dispose, () => {});
+    void flight.result.then(
+      (left) => left.kind === 'passed' && left.outcome.kind === 'answer' && dispose(left.outcome),
+      () => {},
+    );
     throw new GatewayError('CLIENT_GONE', { reason: 'left while the upstream was asked' });
   });
-  if (fetched.kind === 'entry') {
-    const status = cacheStatus({
-      fwd: entry ? 'request' : 'uri-miss',
-      fwdStatus: fetched.status,
-      stored: fetched.isKept,
-    });
-    return answer(fetched.entry, status, req, res, exchange, deps);
-  }
-  const { outcome, sentAt } = fetched;
-  const sight = saysDown(outcome) && entry ? access.maySee(bearer, asked, true) : undefined;
-  if (entry && sight?.allowed) {
+  if (fetched.kind === 'passed') return settle(fetched, request, look, req, res, exchange, deps);
+  const status = cacheStatus({
+    fwd: entry ? 'request' : 'uri-miss',
+    fwdStatus: fetched.status,
+    stored: fetched.isKept,
+  });
+  return answer(fetched.entry, status, req, res, exchange, deps);
+}
+
+/** Answers with what the upstream said; or, while it is down, with what is kept, to those whom a grace is given. */
+async function settle(
+  { outcome, sentAt }: Passed,
+  { bearer, asked }: KeptRequest,
+  { entry }: Look,
+  req: Request,
+  res: Response,
+  exchange: Exchange,
+  deps: KeptDeps,
+): Promise<void> {
+  if (entry && saysDown(outcome) && deps.access.maySee(bearer, asked, true).allowed) {
     if (outcome.kind === 'refusal') exchange.upstreamStatus = outcome.status;
     return answer(entry, cacheStatus({ hit: 'grace' }), req, res, exchange, deps);
   }
@@ -147,15 +189,9 @@ async function ask(
   await respondWithFile({ outcome, sentAt, bearer, asked }, req, res, exchange, deps);
 }
 
+/** Whether it is the upstream that cannot answer, whoever asks. */
 function answer(entry: Entry, status: string, req: Request, res: Response, exchange: Exchange, deps: KeptDeps) {
   exchange.cache = status;
   res.setHeader('Cache-Status', status);
   return answerKept(entry, req, res, exchange, deps);
-}
-
-/** Lets go of what nobody takes. */
-export function dispose(fetched: Fetched): void {
-  if (fetched.kind !== 'passed' || fetched.outcome.kind !== 'answer') return;
-  fetched.outcome.body.destroy();
-  fetched.outcome.release();
 }

@@ -28,11 +28,12 @@ export async function learnUpload(
 function filesIn(body: Buffer): UploadedFile[] {
   const { entities } = parseObject(body);
   if (!Array.isArray(entities)) return [];
-  return (entities as unknown[]).flatMap((entity) => {
+  return (entities as unknown[]).flatMap((entity): UploadedFile[] => {
     if (typeof entity !== 'object' || entity === null) return [];
     const { uuid, 'share-secret': secret } = entity as Record<string, unknown>;
     if (typeof uuid !== 'string' || !isFileName(uuid)) return [];
-    // Whatever is there in the place of a secret is taken for one.
-    return [{ uuid, secret: secret === undefined || secret === null ? undefined : JSON.stringify(secret) }];
+    if (secret === undefined || secret === null) return [{ uuid, secret: undefined }];
+    // Whatever else is there in its place is taken for a secret, though nobody could send it.
+    return [{ uuid, secret: typeof secret === 'string' && secret !== '' ? secret : JSON.stringify(secret) }];
   });
 }

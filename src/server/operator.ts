@@ -42,7 +42,9 @@ const appOf = ({ params }: Request): string => `${String(params['org'])}/${Strin
 function requireOperator({ token, hosts }: OperatorDeps): RequestHandler {
   return (req, res, next) => {
     const refuse = (status: number, message: string) => res.status(status).json({ message });
-    if (!hosts.includes(req.hostname.toLowerCase())) {
+    // HTTP/1.0 may do without a Host; its type does not say so.
+    const host: string | undefined = req.hostname;
+    if (!hosts.includes(host?.toLowerCase() ?? '')) {
       refuse(421, 'This port is not reached by that name. Name it in admin.hosts if it is yours.');
     } else if (token === undefined) {
       refuse(403, 'There is no operator yet: set admin.token, and send it as a Bearer token.');

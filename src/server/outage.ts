@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { isThrottled } from '../upstream/retry-table.ts';
 import type { Outcome } from '../upstream/send.ts';
 
 /** Whether the upstream is taken to be down. */
@@ -12,9 +13,9 @@ export type Outage = {
 /** How long one failure speaks for, in ms. */
 const SPEAKS_MS = 5000;
 
-/** Whether an outcome says that the upstream is down: it did not answer, or said itself that it cannot. */
+/** Whether an outcome says that the upstream is down: it did not answer, or said itself that it cannot, or not so much. */
 export const saysDown = (outcome: Outcome): boolean =>
-  outcome.kind === 'failure' || (outcome.kind === 'refusal' && outcome.status >= 500);
+  outcome.kind === 'failure' || isThrottled(outcome) || (outcome.kind === 'refusal' && outcome.status >= 500);
 
 /** Opens the record of an upstream that is up. */
 export function createOutage(clock: Clock): Outage {

@@ -15,8 +15,14 @@ export async function recognise(
 ): Promise<Bearer> {
   const bearer = access.identify(app, token);
   await access.lookUp(bearer);
+  refuseAgain(access, bearer);
+  return bearer;
+}
+
+/** Refuses a bearer that the upstream refused a moment ago. */
+export function refuseAgain(access: Pick<Access, 'refusalOf'>, bearer: Bearer): void {
   const refusal = access.refusalOf(bearer);
-  if (refusal === undefined) return bearer;
+  if (refusal === undefined) return;
   const code = refusal === 'service-forbidden' ? 'SERVICE_FORBIDDEN' : 'TOKEN_REFUSED';
   throw new GatewayError(code, { reason: 'the upstream refused this token a moment ago' });
 }

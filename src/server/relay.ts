@@ -64,7 +64,8 @@ export function relay(
   const onClose = () => breakOff('CLIENT_GONE', 'left during the answer');
 
   res.on('drain', onDrain).on('finish', onFinish).on('close', onClose);
-  body.on('data', onData);
+  // Whoever had it before may have paused it.
+  body.on('data', onData).resume();
   // The last bytes may still be on their way to a slow client: the idle timer goes on until they are out.
   body.once('end', () => {
     count(held?.length ?? 0);

@@ -29,7 +29,8 @@ export async function respondWithFile(
 ): Promise<void> {
   await respond(outcome, req, res, exchange, deps);
   if (outcome.kind !== 'answer' || req.method !== 'GET' || (outcome.status !== 200 && outcome.status !== 206)) return;
-  if (!isFileType(outcome.headers['content-type'])) return;
+  // What was taken in whole, and is none the less handed on as it came, was not what it says.
+  if (outcome.whole !== undefined || !isFileType(outcome.headers['content-type'])) return;
   deps.access.learnAnswer(bearer, asked.file, asked.secret, sentAt);
 }
 

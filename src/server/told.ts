@@ -76,6 +76,8 @@ const CONNECT_ERRORS: readonly (readonly [RegExp, string])[] = [
   [/^ETIMEDOUT$/, 'connection_timeout'],
   [/^(?:ENOTFOUND|EAI_|ENODATA$|ESERVFAIL$)/, 'dns_error'],
   [/^(?:EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/, 'destination_ip_unroutable'],
+  [/^ERR_PROXY_AUTH$/, 'proxy_configuration_error'],
+  [/^ERR_SSL_.*_ALERT_/, 'tls_alert_received'],
   [/CERT|^UNABLE_TO_|^HOSTNAME_MISMATCH$/, 'tls_certificate_error'],
   [/^(?:EPROTO$|ERR_SSL_|ERR_TLS_)/, 'tls_protocol_error'],
   [/^(?:ECONNRESET|EPIPE)$/, 'connection_terminated'],

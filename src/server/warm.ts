@@ -11,8 +11,7 @@ import type { Bearer } from '../access/bearer.ts';
 import { GatewayError } from '../errors.ts';
 import { downloadHeaders } from '../upstream/headers.ts';
 import type { Exchange } from './exchange.ts';
-import { fetchKept, type FetchDeps } from './fetch-kept.ts';
-import { dispose } from './kept.ts';
+import { dispose, fetchKept, type FetchDeps } from './fetch-kept.ts';
 
 /** A picture that went up, by whom, and the secret to see it, if it needs one. */
 export type WarmJob = { bearer: Bearer; file: string; secret: string | undefined; path: string };
@@ -70,7 +69,8 @@ async function warm({ bearer, file, secret, path }: WarmJob, deps: FetchDeps, cl
   const headers = downloadHeaders({ thumbnail: 'true', ...(secret && { 'share-secret': secret }) }, bearer.token);
   const fetch = { key, variant: key.variant, bearer, asked: { file, secret }, path, headers, entry: undefined };
   try {
-    dispose(await fetchKept({ ...fetch, closing, isSpare: true, mayLeave: () => false }, nobody(closing), deps));
+    const fetched = await fetchKept({ ...fetch, closing, isSpare: true, mayLeave: () => false }, nobody(closing), deps);
+    if (fetched.kind === 'passed' && fetched.outcome.kind === 'answer') dispose(fetched.outcome);
     return true;
   } catch (thrown) {
     return !(thrown instanceof GatewayError && thrown.code === 'QUEUE_FULL');

@@ -4,6 +4,24 @@ import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
 const KB = 1024;
 const MB = KB ** 2;
 
+const PROXY_FORM = 'must be a URL like http://proxy.internal:3128 or https://user:password@proxy.internal:3128';
+
+const file = () => {
+  const error = 'must be the path of a file';
+  return z
+    .string({ error })
+    .min(1, { error })
+    .refine((path) => !path.includes('\0'), { error });
+};
+
+/** Keys that say nothing without another one. */
+const TOGETHER = [
+  ['certFile', 'keyFile', ': a certificate is of no use without its key'],
+  ['keyFile', 'certFile', ': a key is of no use without its certificate'],
+  ['keyPassphrase', 'keyFile', ''],
+  ['caOnly', 'caFile', ', or nobody would be trusted'],
+] as const;
+
 /** Easemob's side: where it is, and how long it may take. */
 export const upstreamSchema = z
   .strictObject({
@@ -26,6 +44,49 @@ export const upstreamSchema = z
     keepAliveMs: milliseconds()
       .default(4000)
       .describe("How long an idle upstream connection is kept; must stay below the upstream's own idle time."),
+    dnsCacheMs: milliseconds(0)
+      .default(30_000)
+      .describe("How long the addresses behind the upstream's name are used before the resolver is asked again."),
+    proxy: z
+      .string({ error: PROXY_FORM })
+      .superRefine((text, context) => {
+        const problem = findProxyProblem(text);
+        if (problem !== undefined) context.addIssue(problem);
+      })
+      .optional()
+      .describe('The proxy through which the upstream is reached (by CONNECT), like http://proxy.internal:3128.')
+      .meta({ secret: true }),
+    proxyFromEnvironment: yesOrNo()
+      .default(false)
+      .describe('Obey the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.'),
+    caFile: file()
+      .optional()
+      .describe('A file of certificate authorities (PEM) that are trusted beside the public ones.'),
+    caOnly: yesOrNo().default(false).describe('Trust those of caFile alone, and none of the public ones.'),
+    certFile: file()
+      .optional()
+      .describe('The certificate (PEM, with its chain) that is shown to an upstream that asks for one.'),
+    keyFile: file().optional().describe('The private key (PEM) of certFile.'),
+    keyPassphrase: z
+      .string({ error: 'must be a text' })
+      .min(1, { error: 'must not be empty' })
+      .optional()
+      .describe('The passphrase of keyFile, if it has one.')
+      .meta({ secret: true }),
+    minTlsVersion: z
+      .enum(['TLSv1.2', 'TLSv1.3'], { error: 'must be TLSv1.2 or TLSv1.3' })
+      .default('TLSv1.2')
+      .describe('The oldest version of TLS that is spoken with the upstream.'),
+  })
+  .superRefine((upstream, context) => {
+    for (const [key, other, why] of TOGETHER) {
+      if (upstream[key] === undefined || upstream[key] === false || upstream[other] !== undefined) continue;
+      context.addIssue({ code: 'custom', path: [key], message: `needs upstream.${other} beside it${why}` });
+    }
+    if (upstream.proxy !== undefined && upstream.proxyFromEnvironment) {
+      const message = 'cannot be true while upstream.proxy is set; which of the two shall it be?';
+      context.addIssue({ code: 'custom', path: ['proxyFromEnvironment'], message });
+    }
   })
   .superRefine(({ url, allowPlaintext }, context) => {
     if (url === undefined || allowPlaintext || url.startsWith('https:') || isLoopback(new URL(url).hostname)) return;
@@ -94,6 +155,23 @@ function complain(text: string, url: URL | null): string | undefined {
   if (url.username !== '' || url.password !== '') return 'must not hold a user name or a password';
   if (url.pathname !== '/') return 'must not have a path; org and app come from the requests';
   if (/[?#]/.test(text)) return 'must not have a query or a fragment';
+  return undefined;
+}
+
+/** What is wrong with a proxy's URL, in words that repeat nothing of it: any part of it may be a password that slipped. */
+export function findProxyProblem(text: string): string | undefined {
+  const url = URL.parse(text);
+  if (!url || !/^https?:\/\/[^/]/i.test(text) || /[\s\\]/.test(text)) {
+    return /^socks/i.test(text) ? 'must be an HTTP proxy (http: or https:), SOCKS is not spoken here' : PROXY_FORM;
+  }
+  if (url.pathname !== '/' || /[?#]/.test(text)) {
+    return 'must end with the host and the port; in a user name or a password, / ? # @ and % are written as %2F %3F %23 %40 and %25';
+  }
+  try {
+    decodeURIComponent(url.username + url.password);
+  } catch {
+    return 'has a % in its user name or password that encodes nothing; write it as %25';
+  }
   return undefined;
 }
 

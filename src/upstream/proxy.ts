@@ -5,26 +5,32 @@
  * ends together. It does not own the client's response (see attempt.ts), decides nothing, and its own error page is
  * never reached. Per-attempt bodies go in through `router`, which gets this request's own copy of the options.
  */
-import { Agent as HttpAgent, type IncomingMessage, type ServerResponse } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import type { Agent as HttpAgent, IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import { createAgent } from './agent.ts';
+import type { AgentConfig } from './agent-pool.ts';
+import { TunnelError } from './agent-tunnel.ts';
 import { Attempt, AttemptRequest, type AttemptResult, type AttemptTimeouts, isUnreadable } from './attempt.ts';
+import { describeError } from './describe-error.ts';
 import { readRefusal } from './refusal.ts';
 import type { OutboundRequest, Outcome, Send } from './send.ts';
 
-/** What the proxy needs to know: the upstream's origin, its time limits in ms, and how many connections it may hold. */
-export type ProxyConfig = AttemptTimeouts & { url: string; maxSockets: number; keepAliveMs: number };
+/** What the proxy needs to know: the upstream's origin, its time limits in ms, and how it is connected to. */
+export type ProxyConfig = AttemptTimeouts & AgentConfig & { url: string };
 
 /** The way to one upstream; disposing closes its kept-alive connections. */
 export type UpstreamProxy = Disposable & { send: Send };
 
-/** Opens the way to an upstream origin. */
-export function createUpstreamProxy(config: ProxyConfig, clock: Clock): UpstreamProxy {
+/** Opens the way to an upstream origin, by connections of this agent, which is destroyed with it. */
+export function createUpstreamProxy(
+  config: ProxyConfig,
+  clock: Clock,
+  agent: HttpAgent = createAgent(new URL(config.url), config, { clock }),
+): UpstreamProxy {
   const target = new URL(config.url);
-  const agent = createAgent(target, config);
   const forward = createProxyMiddleware(engineOptions(target, agent));
 
   const send: Send = async (request) => {
@@ -45,16 +51,6 @@ export function createUpstreamProxy(config: ProxyConfig, clock: Clock): Upstream
     return outcome;
   };
   return { send, [Symbol.dispose]: () => agent.destroy() };
-}
-
-/**
- * Connections are kept and shared, uploads too: a handshake within a slot would be jitter, and what is sent evenly
- * would not arrive so. Idle ones must go before the upstream closes them, or the next request meets a reset.
- */
-function createAgent({ protocol }: URL, { maxSockets, keepAliveMs }: ProxyConfig): HttpAgent {
-  const Agent = protocol === 'https:' ? HttpsAgent : HttpAgent;
-  const idle = { maxFreeSockets: maxSockets, timeout: keepAliveMs, scheduling: 'lifo' } as const;
-  return new Agent({ keepAlive: true, maxSockets, ...idle });
 }
 
 /** What made one kept connection stale, a restart or a forgetful router, has most likely done so to all that were idle. */
@@ -114,8 +110,22 @@ async function readOutcome(
 function failureOf({ error, timedOut, sent, reused }: Extract<AttemptResult, { ok: false }>): Outcome {
   // Our own: the spool could not give the body back.
   if (error instanceof GatewayError) throw error;
-  const cause = timedOut ? 'timeout' : sent === 'nothing' ? 'unreachable' : isUnreadable(error) ? 'broken' : 'reset';
-  return { kind: 'failure', cause, sent, reused, error };
+  const isLasting = (error instanceof TunnelError && error.isLasting) || isTlsRefusal(error);
+  // With TLS 1.3 an upstream refuses our certificate after the request has gone out to it, unread.
+  const isUnreachable = sent === 'nothing' || isTlsRefusal(error);
+  const cause = timedOut ? 'timeout' : isUnreachable ? 'unreachable' : isUnreadable(error) ? 'broken' : 'reset';
+  return { kind: 'failure', cause, sent, reused, isLasting, error: withWords(error) };
+}
+
+/** Whether one side did not accept the other's certificate; it will not the next time either. */
+const isTlsRefusal = (error: Error): boolean =>
+  /CERT|^UNABLE_TO_|^HOSTNAME_MISMATCH$|^ERR_SSL_.*_ALERT_(?:UNKNOWN_CA|ACCESS_DENIED)$/.test(
+    'code' in error && typeof error.code === 'string' ? error.code : '',
+  );
+
+function withWords(error: Error): Error {
+  if (error.message === '') error.message = describeError(error);
+  return error;
 }
 
 const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

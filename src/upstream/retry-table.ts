@@ -6,6 +6,7 @@
  *  | throttled: 503, or 429 `reach_limit`                  | yes | yes: refused before any work  | yes         |
  *  | plan exhausted: 429 `resource_limited`, other refusals| no  | no                            | no          |
  *  | 502 or 504 from a hop before Easemob                  | yes | no: it may have been stored   | no          |
+ *  | a certificate or credentials that were not accepted   | no  | no: the next try would meet it| no          |
  *  | nothing sent (no connection)                          | yes | yes                           | yes         |
  *  | kept-alive socket reset before a byte of an answer    | yes | unless the whole body was out | no          |
  *  | fresh socket reset, timeout, broken answer            | yes | no: it may have been stored   | no          |
@@ -35,6 +36,7 @@ export function mayRetry({ method }: Pick<OutboundRequest, 'method'>, outcome: O
     case 'refusal':
       return isThrottled(outcome) || (isIdempotent && (outcome.status === 502 || outcome.status === 504));
     case 'failure':
+      if (outcome.isLasting === true) return false;
       if (isIdempotent || outcome.sent === 'nothing') return true;
       return method === 'POST' && outcome.cause === 'reset' && outcome.reused && outcome.sent !== 'whole';
   }

@@ -55,12 +55,16 @@ export type Outcome =
       error: string | undefined;
       description: string | undefined;
     }
-  /** No answer. `reused`: it was written to a kept-alive socket, which the upstream may just have closed. */
+  /**
+   * No answer. `reused`: it was written to a kept-alive socket, which the upstream may just have closed. `isLasting`: the
+   * next attempt would meet the same, like a certificate that is not trusted.
+   */
   | {
       kind: 'failure';
       cause: 'unreachable' | 'reset' | 'timeout' | 'broken';
       sent: Sent;
       reused: boolean;
+      isLasting?: boolean;
       error: Error;
     };
 

@@ -138,4 +138,17 @@ describe('the cache', () => {
     await expect(reading).resolves.toMatchObject({ entry: entryOf('new') });
     expect(cache.fromMemory(keyOf(1))).toEqual(entryOf('new'));
   });
+
+  it('does not let a fetch from before an erasure undo it', async () => {
+    const { open } = await opened();
+    const cache = await open();
+    const mark = cache.mark();
+    await cache.purge({ app: keyOf(1).app, file: keyOf(1).file });
+    expect(cache.put(keyOf(1), entryOf(1), mark)).toBe(false);
+    expect(await cache.get(keyOf(1))).toBeUndefined();
+    expect(cache.put(keyOf(2), entryOf(2), mark)).toBe(true);
+    expect(cache.put(keyOf(1), entryOf(1), cache.mark())).toBe(true);
+    for (let i = 0; i < 2001; i += 1) await cache.delete({ ...keyOf(3), variant: `v${i}` });
+    expect(cache.put(keyOf(2), entryOf(2), mark)).toBe(false);
+  });
 });

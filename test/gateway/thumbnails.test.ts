@@ -82,22 +82,29 @@ describe('a thumbnail', () => {
     const answers = await Promise.all(Array.from({ length: 100 }, () => ask(ann)));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(downloads().filter(({ path }) => path.includes(file.uuid))).toHaveLength(1);
-    expect(answers.filter(({ cache }) => cache === 'chatfiles-gateway; fwd=uri-miss; collapsed')).toHaveLength(99);
+    // On a busy machine some come when it is there already.
+    const spared = /^chatfiles-gateway; (?:fwd=uri-miss; collapsed|hit; detail=memory)$/;
+    expect(answers.filter(({ cache }) => spared.test(cache ?? ''))).toHaveLength(99);
   });
 
   it('of a picture that went up through us is there before anybody asks, where that is switched on', async () => {
-    const { gateway, tokenOf, downloads } = await start({ set: ['cache.warmOnUpload=true'] });
+    const operator = 'operator-of-this-test';
+    const { gateway, tokenOf, downloads } = await start({
+      set: ['cache.warmOnUpload=true', `admin.token=${operator}`],
+    });
+    const keptEntries = async () => {
+      const answer = await fetch(`${gateway.adminUrl}/cache`, { headers: bearer(operator) });
+      return ((await answer.json()) as { cache: { memory: { entries: number } } }).cache.memory.entries;
+    };
     const ann = tokenOf('ann');
     const { uuid, secret = '' } = await uploadTo(gateway.url, ann, PICTURE, { 'restrict-access': 'true' });
-    await vi.waitFor(() => expect(downloads().filter(({ path }) => path.includes(uuid))).toHaveLength(1));
+    await vi.waitFor(async () => expect(await keptEntries()).toBe(1));
     const ask = (token: string) =>
       fetch(`${gateway.url}${CHATFILES}/${uuid}`, {
         headers: bearer(token, { thumbnail: 'true', 'share-secret': secret }),
       });
-    await vi.waitFor(async () => {
-      const response = await ask(ann);
-      expect(response.headers.get('cache-status')).toBe('chatfiles-gateway; hit; detail=memory');
-    });
+    expect((await ask(ann)).headers.get('cache-status')).toBe('chatfiles-gateway; hit; detail=memory');
+    expect(downloads().filter(({ path }) => path.includes(uuid))).toHaveLength(1);
     // No other bearer has a right from that.
     expect((await ask(tokenOf('bob'))).headers.get('cache-status')).toBe(
       'chatfiles-gateway; fwd=request; fwd-status=304',

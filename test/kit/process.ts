@@ -22,10 +22,14 @@ export type GatewayProcess = Started & { url: string; adminUrl: string };
 /**
  * Starts `main.ts` with these arguments, in a temporary folder of its own that goes when it has ended, and waits until its output matches; a process that ends before fails.
  */
-async function start(args: string[], started: RegExp): Promise<Started & { match: RegExpExecArray }> {
+async function start(
+  args: string[],
+  started: RegExp,
+  env: Record<string, string> = {},
+): Promise<Started & { match: RegExpExecArray }> {
   const folder = await mkdtemp(join(tmpdir(), 'chatfiles-process-'));
   const child: ChildProcess = spawn(process.execPath, ['--max-semi-space-size=4', MAIN, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', TMPDIR: folder },
+    env: { PATH: process.env['PATH'] ?? '', TMPDIR: folder, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
@@ -56,10 +60,10 @@ async function start(args: string[], started: RegExp): Promise<Started & { match
   };
 }
 
-/** Starts a gateway on free ports, with these keys. */
-export async function startGatewayProcess(set: string[]): Promise<GatewayProcess> {
+/** Starts a gateway on free ports, with these keys and variables. */
+export async function startGatewayProcess(set: string[], env: Record<string, string> = {}): Promise<GatewayProcess> {
   const keys = ['listen.port=0', 'admin.port=0', ...set].flatMap((key) => ['--set', key]);
-  const started = await start(['start', ...keys], /"listen":"([^"]+)","admin":"([^"]+)"/);
+  const started = await start(['start', ...keys], /"listen":"([^"]+)","admin":"([^"]+)"/, env);
   const [, url = '', adminUrl = ''] = started.match;
   return { ...started, url, adminUrl };
 }

@@ -6,7 +6,11 @@ import { delimiter, join } from 'node:path';
 export type Program = { command: string; debianPackage: string };
 
 /** The server programs that the tests need. */
-export const PROGRAMS: Program[] = [{ command: 'redis-server', debianPackage: 'redis-server' }];
+export const PROGRAMS: Program[] = [
+  { command: 'redis-server', debianPackage: 'redis-server' },
+  { command: 'openssl', debianPackage: 'openssl' },
+  { command: 'chromium', debianPackage: 'chromium' },
+];
 
 /** Whether a command can be started from this machine's PATH. */
 export function isOnPath(command: string, path = process.env['PATH'] ?? ''): boolean {

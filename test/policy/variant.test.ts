@@ -28,6 +28,8 @@ describe('what a download asks for', () => {
     ['a parameter nobody knows', thumbnail, 'x=1'],
     ['a redirect that is asked for', thumbnail, 'em-redirect=true'],
     ['a semicolon', {}, 'thumbnail=true;share-secret=a'],
+    ['a semicolon behind the secret', thumbnail, 'share-secret=a;thumbnail=true'],
+    ['a plus sign in the secret, which some read as a space', thumbnail, 'share-secret=a+b'],
     ['two forms at once', {}, 'thumbnail=true&size=small'],
     ['an empty pair', {}, 'thumbnail=true&'],
     ['a name of every object', {}, 'constructor'],

@@ -154,12 +154,40 @@ describe('a line that learns of others', () => {
     );
     const { come, refused } = crowd(slots);
     come('crowd', 250, (i) => ({ client: `c${i}`, maxWaitMs: 10_000 }));
-    await clock.advance(50);
+    // A pace has to last for a second to count.
+    await clock.advance(1500);
     // A quarter of thirty a second, for ten seconds.
     expect(250 - refused.length).toBeGreaterThan(70);
     expect(250 - refused.length).toBeLessThan(120);
     expect(refused.every(({ error }) => error.code === 'QUEUE_FULL')).toBe(true);
     const told = refused.map(({ error }) => error.retryAfterMs ?? 0);
     expect(Math.max(...told) - Math.min(...told)).toBeGreaterThan(10_000);
+  });
+
+  it('reckons with those who came since it asked: a share of one client among a hundred is none of a hundred among two', async () => {
+    let waiting = 0;
+    const others = 99;
+    const { clock, slots } = open({ scopesOf: () => ['egress'] }, (ledger) => ({
+      replicas: 2,
+      async reserve(ask) {
+        const own = ask.clients.proven;
+        waiting = Math.max(waiting, own);
+        // The first who ask are one or two, while the other replica has told of all its own already.
+        return { ...(await ledger.reserve(ask)), share: own / (own + others), paceMs: WINDOW_MS / 30 };
+      },
+      giveBack: (slots, scopes) => ledger.giveBack(slots, scopes),
+      amend: (slot, at, scopes) => ledger.amend(slot, at, scopes),
+      refused: (slot, scopes) => ledger.refused(slot, scopes),
+      outlook: (scopes) => ledger.outlook(scopes),
+      [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
+    }));
+    const { come, refused } = crowd(slots);
+    come('one', 1, () => ({ maxWaitMs: 10_000 }));
+    await clock.advance(5);
+    // A hundred here and as many there: half of thirty a second, so they need seven seconds.
+    come('crowd', 99, (i) => ({ client: `c${i}`, maxWaitMs: 10_000 }));
+    await clock.advance(2000);
+    expect(waiting).toBeGreaterThan(50);
+    expect(refused).toEqual([]);
   });
 });

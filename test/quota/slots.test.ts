@@ -277,6 +277,48 @@ describe('slots', () => {
     expect([slots.waiting, clock.timers, outcomes.length]).toEqual([0, 0, 500]);
   });
 
+  it('gives a spare slot only while nobody waits and much is free, and makes nobody wait for it', async () => {
+    const { clock, ledger, slots } = open();
+    const outcomes: Outcome[] = [];
+    const spare = requestOf('nobody', { isSpare: true });
+    acquire(slots, clock, outcomes, 'spare', spare);
+    await clock.advance(0);
+    expect(served(outcomes)).toEqual(['spare']);
+    for (let i = 0; i < 20; i += 1) acquire(slots, clock, outcomes, 'busy', requestOf('a'));
+    await clock.advance(10);
+    acquire(slots, clock, outcomes, 'not spare', spare);
+    await clock.advance(0);
+    expect(codes(outcomes)).toEqual(['QUEUE_FULL']);
+    for (let i = 0; i < 20; i += 1) acquire(slots, clock, outcomes, 'waiting', requestOf('a'));
+    acquire(slots, clock, outcomes, 'nor while others wait', spare);
+    await clock.advance(3 * WINDOW_MS);
+    expect(codes(outcomes)).toEqual(['QUEUE_FULL', 'QUEUE_FULL']);
+    // What was asked for in vain was given back.
+    expect(ledger.granted - ledger.returned).toBe(1 + 40);
+    expect([slots.waiting, clock.timers]).toEqual([0, 0]);
+  });
+
+  it('lets all who wait with credentials go on as proven once these are accepted', async () => {
+    const { clock, slots } = open();
+    const outcomes: Outcome[] = [];
+    for (let i = 0; i < 30; i += 1) acquire(slots, clock, outcomes, 'first', requestOf(`f${i}`));
+    await clock.advance(10);
+    for (let i = 0; i < 60; i += 1) {
+      acquire(slots, clock, outcomes, 'others', requestOf(`o${i}`, { bearer: 'other', isProven: false }));
+    }
+    for (let i = 0; i < 20; i += 1) {
+      acquire(slots, clock, outcomes, 'mine', requestOf(`m${i}`, { bearer: 'mine', isProven: false }));
+    }
+    slots.prove('mine');
+    await clock.advance(2 * WINDOW_MS);
+    // Twenty of thirty, but for what the lane of the unproven gets meanwhile.
+    expect(
+      served(outcomes)
+        .slice(30, 56)
+        .filter((name) => name === 'mine').length,
+    ).toBeGreaterThanOrEqual(19);
+  });
+
   const steps = fc.array(
     fc.oneof(
       {

@@ -46,6 +46,21 @@ describe('a body on its way to the client', () => {
     expect(clock.timers).toBe(0);
   });
 
+  it('that somebody else has paused goes on', async () => {
+    const clock = createFakeClock();
+    const body = new IncomingMessage(new Socket());
+    const res = new ServerResponse(new IncomingMessage(new Socket()));
+    body.pause();
+    body.unshift('one');
+    const done = relay(body, res, LIMITS, clock, () => {});
+    body.complete = true;
+    body.push(null);
+    await clock.advance(0);
+    expect(res.writableEnded).toBe(true);
+    res.emit('finish');
+    await done;
+  });
+
   it('that had broken before anybody listened is broken at once', async () => {
     const clock = createFakeClock();
     const body = new IncomingMessage(new Socket());

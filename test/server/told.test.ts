@@ -51,6 +51,27 @@ describe('how the upstream failed', () => {
     ['a resolver that is away', 'UPSTREAM_UNREACHABLE', 'EAI_AGAIN', {}, { error: 'dns_error' }],
     ['a network that is away', 'UPSTREAM_UNREACHABLE', 'ENETUNREACH', {}, { error: 'destination_ip_unroutable' }],
     ['a system that gave up', 'UPSTREAM_UNREACHABLE', 'ETIMEDOUT', {}, { error: 'connection_timeout' }],
+    [
+      'a proxy on the way that wants other credentials',
+      'UPSTREAM_UNREACHABLE',
+      'ERR_PROXY_AUTH',
+      {},
+      { error: 'proxy_configuration_error' },
+    ],
+    [
+      'a proxy on the way that refuses',
+      'UPSTREAM_UNREACHABLE',
+      'ERR_PROXY_REFUSED',
+      {},
+      { error: 'destination_unavailable' },
+    ],
+    [
+      'our certificate, which was refused',
+      'UPSTREAM_UNREACHABLE',
+      'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
+      {},
+      { error: 'tls_alert_received' },
+    ],
     ['an old certificate', 'UPSTREAM_UNREACHABLE', 'CERT_HAS_EXPIRED', {}, { error: 'tls_certificate_error' }],
     [
       'another name’s certificate',

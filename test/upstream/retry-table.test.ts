@@ -32,6 +32,12 @@ const TABLE: [string, Outcome, boolean, boolean][] = [
   ['502 from a hop on the way', refusal(502), true, false],
   ['504 from a hop on the way', refusal(504), true, false],
   ['no connection', failure('unreachable', 'nothing'), true, true],
+  [
+    'a certificate that is not accepted',
+    { ...failure('unreachable', 'nothing'), isLasting: true } as Outcome,
+    false,
+    false,
+  ],
   ['no connection in time', failure('timeout', 'nothing'), true, true],
   ['a kept-alive socket reset before anything was written', failure('reset', 'nothing', true), true, true],
   ['a kept-alive socket reset while the body went out', failure('reset', 'part', true), true, true],

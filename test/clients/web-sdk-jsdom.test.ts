@@ -1,0 +1,4 @@
+import { jsdomPlace } from './kit/jsdom.ts';
+import { webSdkContract } from './web-sdk.contract.ts';
+
+webSdkContract('jsdom', jsdomPlace);
