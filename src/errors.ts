@@ -136,6 +136,13 @@ export const KINDS = {
     THROTTLED,
     'Too many uploads at once, pause a little and retry.',
   ),
+  PARTS_UNCOUNTED: kind(
+    503,
+    'gateway',
+    'service_unavailable',
+    THROTTLED,
+    'Uploads in parts are not possible at the moment, upload the file at once.',
+  ),
   QUEUE_FULL: kind(
     503,
     'gateway',

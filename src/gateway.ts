@@ -10,9 +10,11 @@ import { createFlights } from './cache/single-flight.ts';
 import { type Config, ConfigError } from './config.ts';
 import { NOWHERE } from './config/problems.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
+import { createPassthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
 import { createClientLimit, createLocalAllowance } from './quota/client-limit.ts';
 import { openQuota, type QuotaNotice } from './quota/open.ts';
+import { createPartSums } from './quota/part-sums.ts';
 import { createAdmin } from './server/admin.ts';
 import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
 import { createClientKey, createForwardedWatch, networkOf, type Trusts } from './server/client.ts';
@@ -33,7 +35,7 @@ import { withQuota } from './upstream/quota.ts';
 import { redirectMode } from './upstream/redirects.ts';
 import { withRetry } from './upstream/retry.ts';
 import { type Layer, stack } from './upstream/send.ts';
-import { createSpool } from './upstream/spool.ts';
+import { createMemorySpool, createSpool } from './upstream/spool.ts';
 import { openTls, type UpstreamTls } from './upstream/tls.ts';
 
 /**
@@ -128,6 +130,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
         upload: quota.uploadMaxWaitMs ?? quota.maxWaitMs,
         download: quota.downloadMaxWaitMs ?? quota.maxWaitMs,
         thumbnail: quota.thumbnailMaxWaitMs ?? quota.maxWaitMs,
+        sibling: quota.maxWaitMs,
       },
       thumbnailsFirst: quota.thumbnailsFirst,
       clientKey: createClientKey(quota.fairBy, isProven),
@@ -136,20 +139,49 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const isWarming = config.cache.enabled && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(asking)) : undefined;
 
+  const limitRules = {
+    status: config.clientLimit.status,
+    local: createLocalAllowance(config.clientLimit.localPerSecond, clock),
+    addressOf: networkOf,
+    watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
+  };
+  // Nothing is opened for paths that nobody has named.
+  const isPassing = (path: string) => config.passthrough.some((pattern) => pattern.includes(path));
+  const loginCount = opening.use(
+    createClientLimit(config.loginLimit, {
+      of: 'login',
+      redis: config.passthrough.length > 0 ? config.redis : undefined,
+      replicas: () => slots.replicas,
+      clock,
+    }),
+  );
+  const parts = opening.use(
+    createPartSums({ maxBytes: limits.fileBytes }, isPassing('part-upload') ? config.redis : undefined, clock),
+  );
   const deps: AppDeps = {
     ...asking,
     record,
+    compat: config.compat,
+    siblings: {
+      spool: opening.use(createMemorySpool({ memoryBytes: config.spool.siblingMemoryBytes })),
+      maxBytes: limits.siblingBytes,
+      maxLoginBytes: limits.loginBytes,
+      loginLimit: {
+        ...limitRules,
+        count: loginCount,
+        seconds: config.loginLimit.seconds,
+        keyOf: createClientKey('address'),
+      },
+      parts,
+    },
     isCaching: config.cache.enabled,
     flights,
     warmer,
     limit: {
+      ...limitRules,
       count,
       seconds: config.clientLimit.seconds,
-      status: config.clientLimit.status,
       keyOf: createClientKey(config.clientLimit.by, isProven),
-      local: createLocalAllowance(config.clientLimit.localPerSecond, clock),
-      addressOf: networkOf,
-      watchForwarded: createForwardedWatch((message, details) => notice('warn', message, details)),
     },
     tell: config.tell,
     redirects: { passes: redirects === 'pass', upstream: url, publicUrl: config.publicUrl },
@@ -171,8 +203,11 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const trusts = app.get('trust proxy fn') as Trusts;
   const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
   const hot = createHot({ ...deps, trusts, commonFields }, app);
-  const edge = createEdge(config.cache.enabled ? hot : app, limits, (code, socket) =>
-    refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
+  const edge = createEdge(
+    config.cache.enabled ? hot : app,
+    limits,
+    (code, socket) => refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
+    createPassthrough(config.passthrough),
   );
   const drain = async (withinMs = DRAIN_MS) => {
     isDraining = true;

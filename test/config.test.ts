@@ -355,9 +355,27 @@ describe('warnings', () => {
     ['spool.diskBytes=1MB', 'answered with 503'],
     ['redirects.mode=pass', 'around the gateway'],
     ['redirects.mode=refuse redirects.hosts=files.example.com', 'nothing is followed there'],
+    ['passthrough=token,sdk/chatfiles/part-upload/**', 'as many times too large as there are replicas'],
   ])('%s is accepted, and what follows from it is told', async (flags, follows) => {
     const { warnings } = await loadConfig({ env: URL_ENV, set: flags.split(' ') });
     expect(warnings).toEqual([expect.stringContaining(follows)]);
+  });
+
+  test.each([
+    ['passthrough=users/', 'must be a path below'],
+    ['passthrough=/**', 'must be a path below'],
+    ['compat.headerValues=yes', 'must be one of presence, value'],
+    ['compat.throttledStatus=500', 'must be 503 or 429'],
+    ['compat.unavailableStatus=504', 'must be 502 or 503'],
+  ])('%s is refused, and what may stand there is told', async (flag, told) => {
+    await expect(loadConfig({ env: URL_ENV, set: [flag] })).rejects.toThrow(told);
+  });
+
+  test('paths and dialects are read from flags as from a file', async () => {
+    const set = ['passthrough=token, users/**', 'compat.throttledStatus=429', 'compat.unavailableStatus=503'];
+    const { config } = await loadConfig({ env: URL_ENV, set });
+    expect(config.passthrough).toEqual(['token', 'users/**']);
+    expect(config.compat).toEqual({ headerValues: 'presence', throttledStatus: 429, unavailableStatus: 503 });
   });
 
   test('a key that is set to its default needs none', async () => {

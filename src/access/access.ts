@@ -22,6 +22,14 @@ import { createTokenBook, type TokenRefusal } from './token-book.ts';
 /** A file that was asked for with a secret, or without one. */
 export type Asked = { file: string; secret: string | undefined };
 
+/** A token as its own text tells of it; and for how long it lasts, as the answer that brought it says, in ms. */
+export type IssuedToken = {
+  value: string;
+  kind: TokenKind;
+  expiresAt: number | undefined;
+  lastsMs: number | undefined;
+};
+
 /** Who may see what, as far as the upstream has told. */
 export type Access = AsyncDisposable & {
   /** A token as the request brings it, for an app (`org/app`). */
@@ -47,6 +55,8 @@ export type Access = AsyncDisposable & {
   learnAnswer(bearer: Bearer, file: string, secretSent: string | undefined, sentAt: number): void;
   /** The upstream accepted the token for something else. */
   learnAccepted(bearer: Bearer, sentAt: number): void;
+  /** The upstream issued a token for an app, that lasts for so long as its answer said, where it said so. */
+  learnIssued(app: string, token: IssuedToken, sentAt: number): void;
   /** The upstream refused. `asked`: what was sent, where it was a file; tells what the refusal was about. */
   learnRefusal(bearer: Bearer, refusal: Refusal, sentAt: number, asked?: Asked): RefusalKind;
   /** A file went up through us; `secret` is the one in the upstream's answer, if there is one. */
@@ -108,14 +118,16 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
 
   const moment = (isUpstreamDown: boolean) => ({ monotonic: clock.monotonic(), now: clock.now(), isUpstreamDown });
 
+  const identify: Access['identify'] = (app, { value, kind, expiresAt }) => ({
+    app,
+    token: value,
+    key: digests.ofToken(app, value),
+    kind,
+    endsAt: expiresAt ?? Infinity,
+  });
+
   return {
-    identify: (app, { value, kind, expiresAt }) => ({
-      app,
-      token: value,
-      key: digests.ofToken(app, value),
-      kind,
-      endsAt: expiresAt ?? Infinity,
-    }),
+    identify,
     identifyNobody: (app, { file, secret = '' }) => ({
       app,
       token: '',
@@ -145,6 +157,7 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
       proofs.learn({ ...served, sentAt: past(sentAt) });
     },
     learnAccepted: (bearer, sentAt) => grants.prove(bearer, past(sentAt)),
+    learnIssued: (app, token, sentAt) => grants.issue(identify(app, token), token.lastsMs, past(sentAt)),
     learnRefusal(bearer, refusal, sentAt, asked) {
       const about = judgeRefusal(refusal);
       if (about !== 'other') grants.withdraw(bearer, about, past(sentAt));

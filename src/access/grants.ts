@@ -6,7 +6,9 @@
  * 2. Else Redis is asked, once for all that ask at the same time. What this replica has seen accepted goes along: Redis
  *    knows whether it was taken back, and others hear of it. Neither moves a time: nothing is renewed by being copied.
  * 3. A token that nobody knows is not asked for again for a moment.
- * 4. A token that proves itself by a signature is believed for one window after it was first seen anywhere. What counts is
+ * 4. A token that the upstream has issued is as good as one that it has accepted. Where only the answer tells when it
+ *    ends, nobody remembers that: it gets a grant only if that cannot outlast the token.
+ * 5. A token that proves itself by a signature is believed for one window after it was first seen anywhere. What counts is
  *    the signature, not the text: the same claims can be written in many ways.
  */
 import { LRUCache } from 'lru-cache';
@@ -34,6 +36,8 @@ export type Grants = {
   kindOf(bearer: Bearer): BearerKind;
   accept(bearer: Bearer, sentAt: number): void;
   prove(bearer: Bearer, sentAt: number): void;
+  /** The upstream issued the token; `lastsMs`: for how long, as its answer said. */
+  issue(bearer: Bearer, lastsMs: number | undefined, sentAt: number): void;
   withdraw(bearer: Bearer, refusal: TokenRefusal, sentAt: number): void;
   /** Another replica was refused a token. */
   hear(key: string, refusal: TokenRefusal, refusedAt: number): void;
@@ -154,6 +158,19 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
     return (isRepeated(text) && text?.refusal) || (isRepeated(proof) && proof?.refusal) || undefined;
   };
 
+  const accept = (bearer: Bearer, sentAt: number) => {
+    linkOf(bearer);
+    const facts = { acceptedAt: sentAt, seenAcceptedAt: sentAt, provenAt: sentAt };
+    // A refusal that beats this acceptance was told after it was sent: whoever listened since then has heard of it.
+    book.learn(bearer.key, { ...facts, knownAt: sentAt });
+    if (windows.grantMs > 0) void ask(bearer.key, bearer.endsAt, false);
+  };
+
+  const prove = (bearer: Bearer, sentAt: number) => {
+    book.learn(bearer.key, { provenAt: sentAt });
+    void shared?.merge(bearer.key, { provenAt: sentAt, endsInMs: bearer.endsAt - clock.now() });
+  };
+
   return {
     lookUp(bearer) {
       // One that was refused here may have been accepted elsewhere since: it is asked for like any other.
@@ -179,16 +196,12 @@ export function createGrants({ windows, refusalMs }: GrantOptions, deps: GrantDe
       return clock.monotonic() - record.provenAt < provenMs;
     },
     kindOf: (bearer) => linkOf(bearer)?.kind ?? bearer.kind,
-    accept(bearer, sentAt) {
-      linkOf(bearer);
-      const facts = { acceptedAt: sentAt, seenAcceptedAt: sentAt, provenAt: sentAt };
-      // A refusal that beats this acceptance was told after it was sent: whoever listened since then has heard of it.
-      book.learn(bearer.key, { ...facts, knownAt: sentAt });
-      if (windows.grantMs > 0) void ask(bearer.key, bearer.endsAt, false);
-    },
-    prove(bearer, sentAt) {
-      book.learn(bearer.key, { provenAt: sentAt });
-      void shared?.merge(bearer.key, { provenAt: sentAt, endsInMs: bearer.endsAt - clock.now() });
+    accept,
+    prove,
+    issue(bearer, lastsMs, sentAt) {
+      const isOutlasted = bearer.endsAt === Infinity && !(lastsMs && lastsMs >= windows.grantMs + windows.graceMs);
+      if (isOutlasted) prove(bearer, sentAt);
+      else accept(bearer, sentAt);
     },
     withdraw(bearer, refusal, sentAt) {
       const link = linkOf(bearer);

@@ -3,7 +3,7 @@
  * else decides.
  *
  * A byte of a file goes only to
- *   (a) a token that the upstream accepted for this app, by a request that was sent less than the grant window ago and
+ *   (a) a token that the upstream accepted for this app, or issued for it, by a request that was sent less than the grant window ago and
  *       after every request for which it refused the token, and whose own end has not come; or a token that proves
  *       itself by a signature, in the one window after it was first seen;
  *   (b) and, unless the file is known to be open, with a share-secret that the upstream accepted for this very file, or

@@ -71,6 +71,12 @@ export function findWarnings(
         'the largest uploads that are allowed will be answered with 503, for want of room',
     );
   }
+  if (config.redis.url === undefined && config.passthrough.some((path) => path.includes('sdk/chatfiles/part-upload'))) {
+    warnings.push(
+      'passthrough opens uploads in parts, but redis.url is not set: each replica sums the parts that it gets itself, ' +
+        'so that behind a load balancer a file may be as many times too large as there are replicas',
+    );
+  }
   return warnings;
 }
 

@@ -2,12 +2,13 @@ import { z } from 'zod';
 import { accessSchema, secretsSchema } from '../access/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
-import { destinationsSchema, tokensSchema } from '../policy/config.ts';
+import { destinationsSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
 import { port } from '../quantity.ts';
-import { clientLimitSchema, egressSchema, quotaSchema } from '../quota/config.ts';
+import { clientLimitSchema, egressSchema, loginLimitSchema, quotaSchema } from '../quota/config.ts';
 import { redisSchema } from '../redis/config.ts';
 import {
   adminSchema,
+  compatSchema,
   corsSchema,
   limitsSchema,
   listenSchema,
@@ -28,15 +29,18 @@ export const configSchema = z.strictObject({
   spool: spoolSchema.prefault({}),
   tokens: tokensSchema.prefault({}),
   destinations: destinationsSchema,
+  passthrough: passthroughSchema,
   egress: egressSchema.prefault({}),
   quota: quotaSchema.prefault({}),
   retry: retrySchema.prefault({}),
   clientLimit: clientLimitSchema.prefault({}),
+  loginLimit: loginLimitSchema.prefault({}),
   trustedProxies: trustedProxiesSchema,
   tell: tellSchema.prefault({}),
   log: logSchema.prefault({}),
   publicUrl: publicUrlSchema,
   cors: corsSchema.prefault({}),
+  compat: compatSchema.prefault({}),
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),

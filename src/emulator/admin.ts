@@ -34,6 +34,7 @@ const issueSchema = z.strictObject({
 const limiterChangeSchema = z.strictObject({
   algorithm: limiterSchema.shape.algorithm.unwrap().exactOptional(),
   perSecond: limiterSchema.shape.perSecond.unwrap().exactOptional(),
+  appPerSecond: limiterSchema.shape.appPerSecond.unwrap().exactOptional(),
   scope: limiterSchema.shape.scope.unwrap().exactOptional(),
   phaseMs: limiterSchema.shape.phaseMs.unwrap().exactOptional(),
   burst: limiterSchema.shape.burst.unwrap().exactOptional(),

@@ -7,6 +7,8 @@ export type LimitedInterface = 'upload' | 'download' | 'thumbnail';
 export const limiterSchema = z.strictObject({
   algorithm: z.enum(['fixed-window', 'sliding-log', 'token-bucket', 'small-burst', 'off']).default('sliding-log'),
   perSecond: z.number().int().min(1).max(1_000_000).default(30),
+  /** What one app may send in a second besides, whatever its addresses; 0: apps are not counted. */
+  appPerSecond: z.number().int().min(0).max(1_000_000).default(0),
   /** `together`: one allowance for the three interfaces; `each`: one for every interface. */
   scope: z.enum(['together', 'each']).default('together'),
   /** Where in the second the fixed window begins. */
@@ -25,9 +27,9 @@ export type LimiterOptions = z.infer<typeof limiterSchema>;
 /** Whether a request may go on; if not, how long until one might. */
 export type Admission = { accepted: true } | { accepted: false; retryAfterMs: number };
 
-/** Decides at a request's arrival, for each source address by itself. */
+/** Decides at a request's arrival, for each source address and each app by itself. */
 export type Limiter = {
-  admit(source: string, wanted: LimitedInterface): Admission;
+  admit(source: string, wanted: LimitedInterface, app?: string): Admission;
   /** Changes what is given and begins anew. */
   set(partial: Partial<LimiterOptions>): void;
   readonly options: LimiterOptions;
@@ -101,16 +103,23 @@ export function createLimiter(given: Partial<LimiterOptions>, now: () => number)
   let options = limiterSchema.parse(given);
   const allowances = new Map<string, Allowance>();
 
+  const ask = (whose: string, wanted: LimitedInterface, perSecond: number): number => {
+    const key = options.scope === 'each' ? `${wanted} ${whose}` : whose;
+    const allowance = allowances.get(key) ?? ALGORITHMS[options.algorithm]({ ...options, perSecond });
+    // Put at the end again, so that the one used longest ago is the first to be forgotten.
+    allowances.delete(key);
+    allowances.set(key, allowance);
+    const [oldest] = allowances.keys();
+    if (allowances.size > MAX_SOURCES && oldest !== undefined) allowances.delete(oldest);
+    return allowance(now());
+  };
+
   return {
-    admit(source, wanted) {
-      const key = options.scope === 'each' ? `${wanted} ${source}` : source;
-      const allowance = allowances.get(key) ?? ALGORITHMS[options.algorithm](options);
-      // Put at the end again, so that the one used longest ago is the first to be forgotten.
-      allowances.delete(key);
-      allowances.set(key, allowance);
-      const [oldest] = allowances.keys();
-      if (allowances.size > MAX_SOURCES && oldest !== undefined) allowances.delete(oldest);
-      const retryAfterMs = allowance(now());
+    admit(source, wanted, app) {
+      const isCounted = app !== undefined && options.appPerSecond > 0;
+      // One that its app may not send does not count for its address; the other way round it does.
+      const ofApp = isCounted ? ask(`app ${app}`, wanted, options.appPerSecond) : 0;
+      const retryAfterMs = ofApp > 0 ? ofApp : ask(`from ${source}`, wanted, options.perSecond);
       return retryAfterMs <= 0 ? { accepted: true } : { accepted: false, retryAfterMs };
     },
     set(partial) {

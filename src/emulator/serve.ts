@@ -11,7 +11,7 @@ import { asScript } from './jsonp.ts';
 import type { Admission, LimitedInterface, Limiter } from './limiter.ts';
 import { play } from './play.ts';
 import type { Interface, Received, ReceivedRecord } from './record.ts';
-import { interfaceOf, parseTarget } from './target.ts';
+import { appTargetOf, interfaceOf, parseTarget } from './target.ts';
 import type { EmulatorOptions } from './options.ts';
 
 /** What the frame around every request needs. */
@@ -67,9 +67,11 @@ export function createServe({ handler, limiter, faults, record, arrivals, option
     return { req, res, target, received, gone: gone.signal, awaitsContinue };
   };
 
-  const admit = ({ received }: Exchange): Admission => {
+  const admit = ({ received, target }: Exchange): Admission => {
     if (!isLimited(received.interface)) return { accepted: true };
-    const admission = limiter.admit(received.remoteAddress, received.interface);
+    const within = appTargetOf(target);
+    const app = within && `${within.org}/${within.app}`;
+    const admission = limiter.admit(received.remoteAddress, received.interface, app);
     arrivals.note(received.interface, admission.accepted, received.at);
     received.limited = !admission.accepted;
     return admission;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { yesOrNo } from '../quantity.ts';
+import { isPassthroughPattern } from './passthrough.ts';
 
 /** What is checked of a client's token. */
 export const tokensSchema = z.strictObject({
@@ -30,6 +31,21 @@ export const destinationsSchema = z
   .max(10_000, { error: 'must list no more than 10000 apps' })
   .default(() => ['*/*'])
   .describe('The Easemob apps that may be reached through this gateway, as org/app, org/* or */* (all).');
+
+const passthroughError =
+  'must be a path below /{org}/{app}/ like token, users/* or users/**, ** for all of them, ' +
+  'or one from the root like /api/sdk/v1/{org}/{app}/speech/* or /easemob/logger/devicelogs';
+
+/** Which paths beside the files may go through. */
+export const passthroughSchema = z
+  .array(z.string({ error: passthroughError }).refine(isPassthroughPattern, { error: passthroughError }), {
+    error: 'must be a list of paths like token or users/**',
+  })
+  .max(1000, { error: 'must list no more than 1000 paths' })
+  .default(() => [])
+  .describe(
+    'What else may go through beside the files: paths below /{org}/{app}/; ** for all of them. Empty: nothing.',
+  );
 
 /** What is checked of a client's token, read. */
 export type TokensConfig = z.output<typeof tokensSchema>;

@@ -3,8 +3,11 @@ import { allow, type Decision } from './decision.ts';
 import { BoundarySearch } from './boundary-search.ts';
 import { readPartHead } from './part-head.ts';
 
-/** What a multipart body may hold; a part head is counted from its boundary to its empty line, both CRLFs included. */
-export type MultipartLimits = { fileBytes: number; maxParts: number; maxPartHeadBytes: number };
+/**
+ * What a multipart body may hold; a part head is counted from its boundary to its empty line, both CRLFs included.
+ * `field` is the name of the part that is the file: `file`, if it is not given.
+ */
+export type MultipartLimits = { fileBytes: number; maxParts: number; maxPartHeadBytes: number; field?: string };
 
 /** Watches a form-data body go by in pieces, and tells at once when it may not go on; it keeps no piece. */
 export type MultipartWatch = {
@@ -159,7 +162,7 @@ class Watch implements MultipartWatch {
     // Whether `--boundaryX` ends a part is read in both ways by parsers in use.
     if (padding === undefined) return this.#deny('something follows a boundary on its line');
     if (this.#search.isIn(`\n${head.slice(padding.length)}`)) return this.#deny('a boundary stands in a part head');
-    const part = readPartHead(head.slice(padding.length));
+    const part = readPartHead(head.slice(padding.length), this.#limits.field);
     if ('allowed' in part) {
       this.#denied = part;
       return;

@@ -4,10 +4,10 @@ import { type Parameterized, readParameters, readParametersWithoutEscapes } from
 /**
  * Tells from a part's header lines (each ended by CRLF) whether the part is the file.
  *
- * It is when its one Content-Disposition is `form-data` with one `name`, and that is exactly `file`. A head that
+ * It is when its one Content-Disposition is `form-data` with one `name`, and that is exactly the one that is looked for. A head that
  * parsers in use read differently is refused: a body must not hold one file for us and another one for the upstream.
  */
-export function readPartHead(head: string): { isFile: boolean } | Denied {
+export function readPartHead(head: string, field = 'file'): { isFile: boolean } | Denied {
   // Folded lines (RFC 5322 §2.2.3) are joined again; after that a CR, LF or NUL is nothing a header line may hold.
   const lines = head
     .replaceAll(/\r\n(?=[ \t])/g, '')
@@ -24,10 +24,10 @@ export function readPartHead(head: string): { isFile: boolean } | Denied {
     if (disposition !== undefined) return malformed('a part has two Content-Dispositions');
     disposition = line.slice(colon + 1);
   }
-  return disposition === undefined ? { isFile: false } : readDisposition(disposition);
+  return disposition === undefined ? { isFile: false } : readDisposition(disposition, field);
 }
 
-function readDisposition(disposition: string): { isFile: boolean } | Denied {
+function readDisposition(disposition: string, field: string): { isFile: boolean } | Denied {
   const read = readParameters(disposition);
   if (read === undefined) return malformed('a Content-Disposition cannot be read in one way only');
   if (!/^[ \t]*form-data[ \t]*$/i.test(read.value)) return malformed('a Content-Disposition is not form-data');
@@ -46,7 +46,7 @@ function readDisposition(disposition: string): { isFile: boolean } | Denied {
   }
   // Usergrid believes a form's token before the header's, and answers a callback with a success whatever came of it.
   if (name && /^(?:access_token|callback)$/i.test(name.value)) return malformed('a part is named like a credential');
-  return { isFile: name?.value === 'file' };
+  return { isFile: name?.value === field };
 }
 
 const namesIn = (read: Parameterized | undefined) => read?.parameters.filter(({ name }) => name === 'name') ?? [];

@@ -6,9 +6,8 @@ export type SizePolicy = { fileBytes: number; formBytes: number };
 /** What a whole body may weigh, whatever its parts claim: the security bound. */
 export const maxBodyBytes = ({ fileBytes, formBytes }: SizePolicy): number => fileBytes + formBytes;
 
-/** Judges an announced Content-Length before a byte of the body is read; undefined when none was announced. */
-export function checkAnnounced(policy: SizePolicy, bytes: number | undefined): Decision {
-  const max = maxBodyBytes(policy);
+/** Judges an announced Content-Length against a bound, before a byte of the body is read; undefined when none was announced. */
+export function checkAnnounced(max: number, bytes: number | undefined): Decision {
   if (bytes === undefined || bytes <= max) return allow;
   return deny('BODY_TOO_LARGE', `${bytes} bytes announced, ${max} allowed`);
 }

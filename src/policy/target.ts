@@ -9,13 +9,14 @@ import { type Denial, deny } from './decision.ts';
 /** The parts of an accepted target; `file` is absent for the upload address, `query` has no question mark. */
 export type Target = { org: string; app: string; file: string | undefined; query: string };
 
-// A name segment: letters, digits and the marks that need no encoding; never a dot segment.
-const NAME = String.raw`(?!\.{1,2}/)[A-Za-z0-9._~-]{1,128}`;
-// Absolute form must be understood (RFC 9112 section 3.2.2); its authority decides nothing here.
-const ORIGIN = String.raw`(?:[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?)?`;
+/** A name segment: letters, digits and the marks that need no encoding; never a dot segment. */
+export const NAME = String.raw`(?!\.{1,2}/)[A-Za-z0-9._~-]{1,128}`;
+/** Absolute form must be understood (RFC 9112 section 3.2.2); its authority decides nothing here. */
+export const ORIGIN = String.raw`(?:[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?)?`;
 const PATH = new RegExp(String.raw`^${ORIGIN}/(${NAME})/(${NAME})/chatfiles(?:/([A-Za-z0-9_-]{1,64}))?$`);
 const FILE = /^[A-Za-z0-9_-]{1,64}$/;
-const QUERY = /^[\x21\x22\x24-\x7e]*$/;
+/** What a query may be made of: none of it needs an encoding. */
+export const QUERY = /^[\x21\x22\x24-\x7e]*$/;
 
 // Easemob's probe for known content has the shape of a file's address but names no file.
 const NOT_FILES = new Set(['exists']);

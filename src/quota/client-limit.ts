@@ -26,6 +26,8 @@ export type ClientLimit = Disposable & {
 /** The Redis to count in, if any, and how many replicas there are as far as this one knows. */
 export type ClientLimitOptions = {
   redis?: RedisConfig | undefined;
+  /** What is counted: each by itself. */
+  of?: 'client' | 'login';
   replicas?: (() => number) | undefined;
   clock?: Clock | undefined;
 };
@@ -44,7 +46,7 @@ const LAYOUT = 'v1';
 /** Opens the limit: counted in Redis where one is configured, else in this process alone. */
 export function createClientLimit(
   { requests, seconds }: Pick<ClientLimitConfig, 'requests' | 'seconds'>,
-  { redis, replicas = () => 1, clock = systemClock }: ClientLimitOptions = {},
+  { redis, of = 'client', replicas = () => 1, clock = systemClock }: ClientLimitOptions = {},
 ): ClientLimit {
   const local = createLocalCount({ requests, seconds }, clock);
   if (redis?.url === undefined) {
@@ -52,7 +54,12 @@ export function createClientLimit(
   }
   // The connection's errors come to its commands too; nobody has to hear of them twice.
   const connection = connectRedis(redis.url, () => {}, BACKSTOP_MS);
-  return new SharedLimit({ requests, seconds, keyPrefix: redis.keyPrefix, replicas }, connection, local, clock);
+  return new SharedLimit(
+    { requests, seconds, keyPrefix: `${redis.keyPrefix}${of}`, replicas },
+    connection,
+    local,
+    clock,
+  );
 }
 
 /** A generous allowance of each address in this process alone, for what costs no request to the upstream. */
@@ -79,7 +86,7 @@ class SharedLimit implements ClientLimit {
     this.#clock = clock;
     this.#redis = new RateLimiterRedis({
       storeClient: connection,
-      keyPrefix: `${options.keyPrefix}client:${LAYOUT}`,
+      keyPrefix: `${options.keyPrefix}:${LAYOUT}`,
       points: options.requests,
       duration: options.seconds,
       inMemoryBlockOnConsumed: options.requests,

@@ -87,6 +87,12 @@ export const clientLimitSchema = z.strictObject({
     .describe('How many requests a second of one address each replica serves from its cache, which are not counted.'),
 });
 
+/** How many logins one address may send on. */
+export const loginLimitSchema = z.strictObject({
+  requests: whole(1, 1_000_000).default(30).describe('How many logins one address may send on in that time.'),
+  seconds: whole(1, 86_400).default(60).describe('The time, in seconds, over which those logins are counted.'),
+});
+
 /** The upstream's allowance and the line in front of it. */
 export type QuotaConfig = z.output<typeof quotaSchema>;
 /** The allowance of one client. */

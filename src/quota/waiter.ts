@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Place } from './lane.ts';
 
-/** What a request is for; each kind may have an allowance of its own. */
-export type Kind = 'upload' | 'download' | 'thumbnail';
+/** What a request is for; each kind may have an allowance of its own. `sibling`: a path beside those of the files. */
+export type Kind = 'upload' | 'download' | 'thumbnail' | 'sibling';
 
 /**
  * A request for leave to make an attempt. `isRetry`: it had a slot and was refused, so it stands first. `isSpare`: it is

@@ -5,12 +5,20 @@ import helmet from 'helmet';
 import { GatewayError } from '../errors.ts';
 import { type CorsConfig, createCors } from './cors.ts';
 import { download, type DownloadDeps } from './download.ts';
-import { open } from './open.ts';
+import { siblingRoute } from './edge.ts';
+import { login } from './login.ts';
+import { open, openAny } from './open.ts';
+import { beginParts, endParts, sendPart } from './part-upload.ts';
 import { type Handler, serve, type ServeDeps } from './serve.ts';
+import { sharedFile, type SharedFileDeps, shareFile } from './shared-file.ts';
+import { sibling } from './sibling.ts';
 import { upload, type UploadDeps } from './upload.ts';
 
 /** What the routes need, and which peers may say whom they speak for (Express's `trust proxy`: addresses or a hop count). */
-export type AppDeps = ServeDeps & UploadDeps & DownloadDeps & { trustedProxies: string[] | number; cors: CorsConfig };
+export type AppDeps = ServeDeps &
+  UploadDeps &
+  DownloadDeps &
+  SharedFileDeps & { trustedProxies: string[] | number; cors: CorsConfig };
 
 /** The headers of every answer: what users upload must never run or be framed in this origin. */
 const securityHeaders = helmet({
@@ -29,6 +37,25 @@ export const SECURITY_FIELDS: readonly (readonly [string, string])[] = fieldsOf(
 
 /** …and as lines, for those that are written without a response object. */
 export const SECURITY_HEADERS: readonly string[] = SECURITY_FIELDS.map(([name, value]) => `${name}: ${value}`);
+
+const LOGIN = siblingRoute('token');
+const SHARE_FILES = siblingRoute('share-files');
+const SHARE_FILE = siblingRoute('share-file');
+const PART_UPLOADS = siblingRoute('part-uploads');
+const PART_UPLOAD = siblingRoute('part-upload');
+const PARTS = siblingRoute('parts');
+const OTHER = siblingRoute('other');
+
+/** What lies beside the files, and by which methods. */
+const SIBLINGS = new Map([
+  [LOGIN, 'POST'],
+  [SHARE_FILES, 'GET, HEAD, POST'],
+  [SHARE_FILE, 'GET, HEAD, DELETE'],
+  [PART_UPLOADS, 'POST'],
+  [PART_UPLOAD, 'PUT, POST, DELETE'],
+  [PARTS, 'GET, HEAD'],
+  [OTHER, 'GET, HEAD, POST, PUT, DELETE'],
+]);
 
 /** The route table, read from top to bottom. */
 export function createApp(deps: AppDeps): Express {
@@ -49,9 +76,26 @@ export function createApp(deps: AppDeps): Express {
   const file = '/:org/:app/chatfiles/:file';
   app.post(uploads, serve(deps, upload(deps)));
   app.get(file, serve(deps, download(deps)));
-  if (cors) app.options([uploads, file], serve(deps, cors.preflight));
+  // What the operator has named beside them, by its kind: the edge shows nothing else of its path.
+  const other = serve(deps, sibling(deps));
+  app.post(LOGIN, serve(deps, login(deps)));
+  app.post(SHARE_FILES, serve(deps, shareFile(deps)));
+  app.get(SHARE_FILES, other);
+  app.get(SHARE_FILE, serve(deps, sharedFile(deps)));
+  app.delete(SHARE_FILE, other);
+  app.post(PART_UPLOADS, serve(deps, beginParts(deps)));
+  app.put(PART_UPLOAD, serve(deps, sendPart(deps)));
+  app.post(PART_UPLOAD, serve(deps, endParts(deps)));
+  app.delete(PART_UPLOAD, serve(deps, endParts(deps)));
+  app.get(PARTS, other);
+  app.get(OTHER, other);
+  app.post(OTHER, other);
+  app.put(OTHER, other);
+  app.delete(OTHER, other);
+  if (cors) app.options([uploads, file, ...SIBLINGS.keys()], serve(deps, cors.preflight));
   app.all(uploads, serve(deps, refuseMethod('POST')));
   app.all(file, serve(deps, refuseMethod('GET, HEAD')));
+  for (const [path, methods] of SIBLINGS) app.all(path, serve(deps, refuseMethod(methods)));
   app.use(serve(deps, refuseTarget));
   return app;
 }
@@ -59,7 +103,7 @@ export function createApp(deps: AppDeps): Express {
 const refuseMethod =
   (allow: string): Handler =>
   (req, _res, exchange) => {
-    open(req);
+    openAny(req);
     exchange.allow = allow;
     throw new GatewayError('METHOD_NOT_ALLOWED', { reason: `allowed here: ${allow}` });
   };

@@ -17,12 +17,26 @@ export type AuthorizePolicy = {
 /** The phase that decides whether this bearer may go to this app at all, as far as that can be known without the upstream. */
 export function authorize(
   req: IncomingMessage,
-  { org, app }: Target,
+  { org, app }: Pick<Target, 'org' | 'app'>,
   policy: AuthorizePolicy,
   exchange: Exchange,
 ): Token {
+  authorizeApp({ org, app }, policy, exchange);
+  return authorizeBearer(req, policy, exchange);
+}
+
+/** Its one half: whether this app may be reached through here. */
+export function authorizeApp(
+  { org, app }: Pick<Target, 'org' | 'app'>,
+  policy: AuthorizePolicy,
+  exchange: Exchange,
+): void {
   enforce(policy.isAllowedDestination(org, app));
   exchange.app = `${org}/${app}`;
+}
+
+/** Its other half: whether there is a token that may be tried. */
+export function authorizeBearer(req: IncomingMessage, policy: AuthorizePolicy, exchange: Exchange): Token {
   const token = readToken(req.headers.authorization);
   if ('allowed' in token) throw new GatewayError(token.code, { reason: token.reason });
   if (policy.checkExpiry) enforce(checkToken(token, exchange.startedAt));

@@ -45,6 +45,12 @@ export const limitsSchema = z.strictObject({
   formBytes: byteSize(1)
     .default(64 * 1024)
     .describe('What an upload may have beyond its file: boundaries, part headers, other form fields.'),
+  siblingBytes: byteSize()
+    .default(MB)
+    .describe('The largest body of a request to one of the other paths that passthrough lists.'),
+  loginBytes: byteSize()
+    .default(64 * 1024)
+    .describe('The largest body of a login, where passthrough lists token.'),
   headTimeoutMs: milliseconds().default(10_000).describe('How long a client may take to send the head of a request.'),
   bodyIdleMs: milliseconds().default(30_000).describe('How long an upload may stand still before it is given up.'),
   bodyTotalMs: milliseconds().default(300_000).describe('How long a whole upload may take.'),
@@ -93,6 +99,29 @@ export const tellSchema = z.strictObject({
     .describe('Whether answers tell how long they waited for a slot and for Easemob, in the field Server-Timing.'),
 });
 
+const DIALECTS = ['presence', 'value'] as const;
+const status = (usual: number, other: number) => {
+  const error = `must be ${usual} or ${other}`;
+  return z
+    .int({ error })
+    .refine((given) => given === usual || given === other, { error })
+    .default(usual);
+};
+
+/** How newer Easemob clusters and SDKs differ from the documentation that is the default. */
+export const compatSchema = z.strictObject({
+  headerValues: z
+    .enum(DIALECTS, { error: `must be one of ${DIALECTS.join(', ')}` })
+    .default('presence')
+    .describe('What asks for a thumbnail: the header thumbnail, whatever its value; or its value, false being a no.'),
+  throttledStatus: status(503, 429).describe(
+    'The status when Easemob throttles, or the line is too long: 503, or 429 with the word reach_limit.',
+  ),
+  unavailableStatus: status(502, 503).describe(
+    'The status when Easemob cannot be reached: 502 or 504, or with 503 always that, which SDKs know.',
+  ),
+});
+
 const corsError = "must be '*' or an origin like https://chat.example.com, without a path";
 
 /** Which pages of other origins may read what the gateway answers. */
@@ -129,6 +158,8 @@ export type ListenConfig = z.output<typeof listenSchema>;
 export type AdminConfig = z.output<typeof adminSchema>;
 /** The limits of what a client may send. */
 export type LimitsConfig = z.output<typeof limitsSchema>;
+/** Which dialect the upstream and the clients speak. */
+export type CompatConfig = z.output<typeof compatSchema>;
 /** What clients are told beside the answer itself. */
 export type TellConfig = z.output<typeof tellSchema>;
 /** Trusted addresses and ranges, or how many proxies stand in front. */

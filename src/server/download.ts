@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import { downloadHeaders } from '../upstream/headers.ts';
 import { inHeaders } from '../policy/header-form.ts';
 import { upstreamPath } from '../policy/target.ts';
+import { asUnderstood, type HeaderValues } from '../policy/header-values.ts';
 import { readWish } from '../policy/variant.ts';
 import { authorizeReader, type AuthorizePolicy } from './authorize.ts';
 import { forgetIfGone } from './forget.ts';
@@ -15,7 +16,11 @@ import type { Handler } from './serve.ts';
 import { cacheStatus } from './told.ts';
 
 /** What a download needs on its way; `isCaching`: whether anything is kept at all. */
-export type DownloadDeps = KeptDeps & { authorize: AuthorizePolicy; isCaching: boolean };
+export type DownloadDeps = KeptDeps & {
+  authorize: AuthorizePolicy;
+  isCaching: boolean;
+  compat: { headerValues: HeaderValues };
+};
 
 /** GET and HEAD …/chatfiles/{uuid}: the file or its thumbnail. HEAD asks by GET, since the API documents no HEAD. */
 export const download =
@@ -24,7 +29,7 @@ export const download =
     exchange.route = 'download';
     const { target, query: parameters } = open(req);
     const { fields, query, secret, isClear } = inHeaders(req.headers, target.query, deps.redirects.passes);
-    const { isSmall, variant } = readWish(fields, query);
+    const { isSmall, variant } = readWish(asUnderstood(fields, query, deps.compat.headerValues), query);
     const kind = isSmall ? 'thumbnail' : 'download';
     exchange.route = kind;
     const token = authorizeReader(req, target, parameters.get('share-secret')?.[0], deps.authorize, exchange);

@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { type Denial } from '../policy/decision.ts';
 import { checkFraming } from '../policy/head.ts';
+import type { Passthrough, Sibling, SiblingKind } from '../policy/passthrough.ts';
 import { readTarget, type Target } from '../policy/target.ts';
 import { Line } from './line.ts';
 
@@ -31,7 +32,12 @@ const CHECK_MS = 1000;
 /** Why most signals abort; made once, since a reason of its own each time would cost a stack trace. */
 const LEFT = new Error('the client left');
 
-type Arrival = { reading: Target | Denial; expectsContinue: boolean; gone: AbortController };
+type Arrival = {
+  reading: Target | Denial;
+  sibling: Sibling | undefined;
+  expectsContinue: boolean;
+  gone: AbortController;
+};
 const arrivals = new WeakMap<IncomingMessage, Arrival>();
 
 /** What was read from a request's raw target and framing, before Express saw it. */
@@ -41,6 +47,9 @@ export const readingOf = (req: IncomingMessage): Target | Denial =>
     code: 'RESOURCE_UNKNOWN',
     reason: 'the request did not come through the edge',
   };
+
+/** The path beside the files that a request is for, if it is one that the operator has named. */
+export const siblingOf = (req: IncomingMessage): Sibling | undefined => arrivals.get(req)?.sibling;
 
 /** Aborted when the client has gone; with a GatewayError as its reason when the rest of the request cannot be read. */
 export const signalOf = (req: IncomingMessage): AbortSignal =>
@@ -57,11 +66,15 @@ export function letContinue(req: IncomingMessage, res: ServerResponse): void {
   res.writeContinue();
 }
 
-/** Makes the HTTP server in front of an application; `refuse` writes the answer to what could not even be parsed. */
+/**
+ * Makes the HTTP server in front of an application; `refuse` writes the answer to what could not even be parsed, and
+ * `readSibling` reads what else may go through than files.
+ */
 export function createEdge(
   app: (req: IncomingMessage, res: ServerResponse) => void,
   limits: EdgeLimits,
   refuse: (code: ErrorCode, socket: Socket) => void,
+  readSibling?: Passthrough,
 ): Server {
   const lines = new WeakMap<Socket, Line>();
   const lineOf = (socket: Socket): Line => {
@@ -81,9 +94,13 @@ export function createEdge(
     const framing = checkFraming(req);
     // After bad framing nothing more on the connection is believed.
     if (!framing.allowed) res.setHeader('Connection', 'close');
-    const reading = framing.allowed ? readTarget(req.url ?? '') : framing;
-    arrivals.set(req, { reading, expectsContinue, gone });
-    req.url = canonicalPath(reading);
+    const raw = req.url ?? '';
+    const asFile = framing.allowed ? readTarget(raw) : framing;
+    const beside = framing.allowed && 'allowed' in asFile ? readSibling?.(raw) : undefined;
+    const sibling = beside && 'allowed' in beside ? undefined : beside;
+    const reading = beside && 'allowed' in beside ? beside : asFile;
+    arrivals.set(req, { reading, sibling, expectsContinue, gone });
+    req.url = sibling ? siblingRoute(sibling.kind) : canonicalPath(reading);
     app(req, res);
   };
   const arrive = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
@@ -127,6 +144,9 @@ export function createEdge(
   });
   return server;
 }
+
+/** What Express sees of a path beside the files: its kind alone. No client can ask for it, since it is shown nothing else. */
+export const siblingRoute = (kind: SiblingKind): string => `/~${kind}`;
 
 const canonicalPath = (reading: Target | Denial): string => {
   if ('allowed' in reading) return '/';

@@ -2,7 +2,16 @@ import type { GatewayError } from '../errors.ts';
 import type { Sent, Trail } from '../upstream/send.ts';
 
 /** What a request is, for logs and metrics: a closed set, so that no client can make new values. */
-export type Route = 'upload' | 'download' | 'thumbnail' | 'preflight' | 'other';
+export type Route =
+  | 'upload'
+  | 'download'
+  | 'thumbnail'
+  | 'preflight'
+  | 'login'
+  | 'shared-file'
+  | 'part-upload'
+  | 'sibling'
+  | 'other';
 
 /** One request and its answer so far; phases fill it in, the summary reads it. */
 export type Exchange = {

@@ -1,13 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
-import { type GatewayError, KINDS } from '../errors.ts';
+import { type ErrorCode, type GatewayError, KINDS } from '../errors.ts';
+import { type Dialect, speak } from './dialect.ts';
 import { discardRest, type DiscardLimits, hasUnreadBody } from './discard.ts';
 import { expectsContinue } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { proxyStatus } from './told.ts';
 
 /** An error's body in the shape that Easemob's servers use and its SDKs read; never `entities`, which SDKs take for a success. */
-export function errorBody({ code }: Pick<GatewayError, 'code'>, startedAt: number, now: number): string {
+export function errorBody({ code }: { code: ErrorCode }, startedAt: number, now: number): string {
   const { error, exception, message } = KINDS[code];
   return JSON.stringify({
     error,
@@ -24,7 +25,7 @@ export function fail(
   req: IncomingMessage,
   res: ServerResponse,
   exchange: Exchange,
-  deps: { clock: Clock; discard: DiscardLimits },
+  deps: { clock: Clock; discard: DiscardLimits; compat: Dialect },
 ): void {
   if (res.destroyed || res.writableFinished) return;
   // Also when it was ended: its last bytes may wait for a client that does not read.
@@ -34,8 +35,9 @@ export function fail(
     res.destroy();
     return;
   }
-  const body = errorBody(error, exchange.startedAt, deps.clock.now());
-  res.statusCode = error.status;
+  const spoken = speak(error, deps.compat);
+  const body = errorBody(spoken, exchange.startedAt, deps.clock.now());
+  res.statusCode = spoken.status;
   res.setHeader('Content-Type', 'application/json');
   res.setHeader('Content-Length', Buffer.byteLength(body));
   res.setHeader('Cache-Control', 'no-store');

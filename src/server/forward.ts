@@ -33,19 +33,24 @@ export type Asking = {
   signal?: AbortSignal;
   /** Only what nobody else needs is used for it. */
   isSpare?: boolean;
+  /**
+   * Whether the outcome says anything of the token, and of whether files can be had. Beside the files it does not: some of
+   * these paths need no token, or believe one in the body; some refuse what their bearer may not do, but may do with files.
+   */
+  isTelling?: boolean;
   onSent?: () => void;
 };
 
 /** How it ended, and when the attempt that ended so was sent: ms of the monotonic clock. */
 export type Forwarded = { outcome: Outcome; sentAt: number };
 
-const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, download: 1, upload: 2 };
+const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, sibling: 1, download: 1, upload: 2 };
 
 /** The phase that asks the upstream, in line with everybody else, and learns from the answer which tokens it accepts. */
 export async function forward(
   { clock, send, access, outage, line, prove }: ForwardDeps,
   request: Omit<OutboundRequest, 'turn' | 'signal' | 'trail' | 'onDeparture'>,
-  { kind, bearer, asked, signal, isSpare = false, onSent = () => {} }: Asking,
+  { kind, bearer, asked, signal, isSpare = false, isTelling = true, onSent = () => {} }: Asking,
   exchange: Exchange,
 ): Promise<Forwarded> {
   const { app, token } = bearer;
@@ -68,6 +73,7 @@ export async function forward(
   const { trail } = exchange;
   const leaving = signal ?? exchange.signal;
   const outcome = await send({ ...request, turn, signal: leaving, trail, onDeparture });
+  if (!isTelling) return { outcome, sentAt };
   // What a client broke off itself says nothing of the upstream.
   if (!leaving.aborted) outage.note(outcome);
   if (outcome.kind === 'answer' && outcome.status < 300) {

@@ -17,6 +17,7 @@ import { inHeaders } from '../policy/header-form.ts';
 import { checkQuery, readQuery } from '../policy/query.ts';
 import { checkSecret } from '../policy/secret.ts';
 import { checkToken, readToken } from '../policy/token.ts';
+import { asUnderstood, type HeaderValues } from '../policy/header-values.ts';
 import { readWish } from '../policy/variant.ts';
 import { KEPT_FIELDS } from './answer-kept.ts';
 import { type AuthorizePolicy, mayComeWithoutToken } from './authorize.ts';
@@ -37,6 +38,7 @@ export type HotDeps = {
   limit: Pick<LimitRules, 'local' | 'addressOf'>;
   trusts: Trusts;
   redirects: Pick<PassRules, 'passes'>;
+  compat: { headerValues: HeaderValues };
   /** Fields of every answer, as name and value. */
   commonFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
@@ -101,7 +103,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     const { org, file } = target;
     const app = `${org}/${target.app}`;
     const { fields, query, secret, isClear } = inHeaders(headers, target.query, deps.redirects.passes);
-    const { isSmall, variant } = readWish(fields, query);
+    const { isSmall, variant } = readWish(asUnderstood(fields, query, deps.compat.headerValues), query);
     if (variant === undefined || !isClear || LONG_WAY.some((name) => headers[name] !== undefined)) return undefined;
     const entry = cache.peekMemory({ app, file, variant });
     if (!entry) return undefined;

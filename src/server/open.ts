@@ -4,8 +4,9 @@ import { enforce } from '../policy/decision.ts';
 import { checkHead } from '../policy/head.ts';
 import { checkQuery, readQuery } from '../policy/query.ts';
 import { checkSecret } from '../policy/secret.ts';
+import type { Sibling } from '../policy/passthrough.ts';
 import type { Target } from '../policy/target.ts';
-import { readingOf } from './edge.ts';
+import { readingOf, siblingOf } from './edge.ts';
 
 /** A request that can be read in one way only. */
 export type Opened = { target: Target; query: Map<string, string[]> };
@@ -14,10 +15,30 @@ export type Opened = { target: Target; query: Map<string, string[]> };
 export function open(req: IncomingMessage): Opened {
   const target = readingOf(req);
   if ('allowed' in target) throw new GatewayError(target.code, { reason: target.reason });
-  enforce(checkHead({ method: req.method ?? '', httpVersion: req.httpVersion, rawHeaders: req.rawHeaders }));
-  const query = readQuery(target.query);
-  enforce(checkQuery(query));
+  const query = openHead(req, target.query);
   const secret = req.headers['share-secret'];
-  enforce(checkSecret(typeof secret === 'string' ? secret : undefined, query?.get('share-secret')?.[0]));
-  return { target, query: query ?? new Map() };
+  enforce(checkSecret(typeof secret === 'string' ? secret : undefined, query.get('share-secret')?.[0]));
+  return { target, query };
+}
+
+/** The same for a path beside the files. */
+export function openSibling(req: IncomingMessage): Sibling {
+  const sibling = siblingOf(req);
+  if (!sibling) throw new GatewayError('RESOURCE_UNKNOWN', { reason: 'the request is for no such path' });
+  openHead(req, sibling.query);
+  return sibling;
+}
+
+/** The same for whatever there is, where only that matters. */
+export function openAny(req: IncomingMessage): void {
+  if (siblingOf(req)) openSibling(req);
+  else open(req);
+}
+
+/** Judges the head alone, and reads the query. */
+function openHead(req: IncomingMessage, raw: string): Opened['query'] {
+  enforce(checkHead({ method: req.method ?? '', httpVersion: req.httpVersion, rawHeaders: req.rawHeaders }));
+  const query = readQuery(raw);
+  enforce(checkQuery(query));
+  return query ?? new Map();
 }

@@ -16,8 +16,13 @@ export function publicOrigin(req: Request, publicUrl: string | undefined): strin
   return typeof host === 'string' && isHost(host) && /^https?$/.test(protocol) ? `${protocol}://${host}` : undefined;
 }
 
-/** Puts another origin into the `uri` of an upload's answer; what is no such answer stays as it is. */
-export function withOrigin(body: Buffer, origin: string): Buffer {
+/** Where an answer names a place at the upstream: the names that lead there, and what the place's path must begin with. */
+export type NamedPlace = { names: readonly string[]; below?: string };
+
+const URI: NamedPlace = { names: ['uri'] };
+
+/** Puts another origin into the `uri` of an answer, and where else it is said to name a place; what has none stays as it is. */
+export function withOrigin(body: Buffer, origin: string, places: readonly NamedPlace[] = [URI]): Buffer {
   const text = body.toString('utf8');
   // What is no UTF-8 would not come out as it went in.
   if (!Buffer.from(text).equals(body)) return body;
@@ -25,21 +30,25 @@ export function withOrigin(body: Buffer, origin: string): Buffer {
   if (tree?.type !== 'object') return body;
   let edited = text;
   // From behind, so that the places of those before stay true.
-  for (const { offset, length, value } of urisIn(tree).toReversed()) {
-    const moved = move(String(value), origin);
+  const found = places.flatMap(({ names, below = '' }) => textsIn(tree, names).map((node) => ({ node, below })));
+  for (const { node, below } of found.toSorted((a, b) => b.node.offset - a.node.offset)) {
+    const { offset, length, value } = node;
+    const moved = move(String(value), origin, below);
     if (moved !== undefined) edited = edited.slice(0, offset) + JSON.stringify(moved) + edited.slice(offset + length);
   }
   return Buffer.from(edited);
 }
 
-/** All that stand under the name, should there be several: nobody knows which of them a client reads. */
-const urisIn = (tree: Node): Node[] =>
-  (tree.children ?? []).flatMap((property) => {
-    const [name, value] = property.children ?? [];
-    return name?.value === 'uri' && value?.type === 'string' ? [value] : [];
-  });
+/** All texts that stand under these names, should there be several: nobody knows which of them a client reads. */
+function textsIn(tree: Node, [name, ...rest]: readonly string[]): Node[] {
+  if (name === undefined) return tree.type === 'string' ? [tree] : [];
+  if (tree.type !== 'object') return [];
+  return (tree.children ?? []).flatMap(({ children: [key, value] = [] }) =>
+    key?.value === name && value ? textsIn(value, rest) : [],
+  );
+}
 
-function move(uri: string, origin: string): string | undefined {
+function move(uri: string, origin: string, below: string): string | undefined {
   const rest = /^https?:\/\/[^/?#]*([/?#].*)?$/i.exec(uri);
-  return rest ? `${origin}${rest[1] ?? ''}` : undefined;
+  return rest && (rest[1] ?? '').startsWith(below) ? `${origin}${rest[1] ?? ''}` : undefined;
 }

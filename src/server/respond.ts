@@ -10,16 +10,18 @@ import { isThrottled } from '../upstream/retry-table.ts';
 import type { Outcome } from '../upstream/send.ts';
 import { skip } from '../upstream/skip.ts';
 import type { Exchange } from './exchange.ts';
+import { type Dialect, statusIn } from './dialect.ts';
 import { passRedirect, type PassRules } from './pass-redirect.ts';
 import { relay, type RelayLimits } from './relay.ts';
 import { serverTiming } from './told.ts';
 
-/** What a response needs: the time, the bounds of a body that streams through, and what becomes of redirects. */
+/** What a response needs: the time, the bounds of a body that streams through, and how refusals and redirects are told. */
 export type RespondDeps = {
   clock: Clock;
   answer: RelayLimits;
   tell: { serverTiming: boolean };
   redirects: PassRules;
+  compat: Dialect;
 };
 
 /** An answer to a request for a file, or the lack of one; and who asked for it, with what, when. */
@@ -58,7 +60,7 @@ export async function respond(
       exchange.failure = { sent: outcome.sent };
       throw errorOfFailure(outcome, exchange);
     case 'refusal':
-      return passRefusal(outcome, req, res, exchange, deps.clock);
+      return passRefusal(outcome, req, res, exchange, deps);
     case 'answer':
       return passAnswer(outcome, req, res, exchange, deps);
   }
@@ -92,7 +94,7 @@ function passRefusal(
   req: Request,
   res: Response,
   exchange: Exchange,
-  clock: Clock,
+  { clock, compat }: RespondDeps,
 ): void {
   const retryAfterMs = readRetryAfterMs(outcome.headers, clock.now());
   if (isThrottled(outcome))
@@ -105,7 +107,7 @@ function passRefusal(
     if (code) throw new GatewayError(code, { reason: `the upstream answered ${outcome.status} without JSON` });
     throw new GatewayError('UPSTREAM_REFUSED', { status: outcome.status, retryAfterMs });
   }
-  res.statusCode = outcome.status;
+  res.statusCode = statusIn(outcome.status, compat);
   if (outcome.status >= 500) res.setHeader('Proxy-Status', `chatfiles-gateway; received-status=${outcome.status}`);
   res.setHeader('Content-Type', 'application/json');
   res.setHeader('Content-Length', outcome.body.length);

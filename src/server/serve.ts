@@ -3,6 +3,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { addressOf, type Trusts } from './client.ts';
+import type { Dialect } from './dialect.ts';
 import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
@@ -17,6 +18,7 @@ export type ServeDeps = {
   clock: Clock;
   record: (summary: Summary) => void;
   discard: DiscardLimits;
+  compat: Dialect;
   isDraining: () => boolean;
 };
 

@@ -105,9 +105,10 @@ export class Attempt extends EventEmitter {
       return;
     }
     this.#answer = answer;
-    // A refused upload may not have been read to its end: whatever comes next on its connection would be taken for the
+    // A refused body may not have been read to its end: whatever comes next on its connection would be taken for the
     // rest of it, or meet a reset.
-    if (this.#engine?.method === 'POST' && (answer.statusCode ?? 0) >= 400) this.#engine.shouldKeepAlive = false;
+    const isRefused = (answer.statusCode ?? 0) >= 400;
+    if (this.#engine && this.#engine.method !== 'GET' && isRefused) this.#engine.shouldKeepAlive = false;
     this.#end({ ok: true, answer });
   }
 

@@ -113,6 +113,9 @@ export const spoolSchema = z.strictObject({
   memoryBytes: byteSize()
     .default(32 * MB)
     .describe('What all uploads together may hold in memory; beyond it, they wait on the disk.'),
+  siblingMemoryBytes: byteSize()
+    .default(16 * MB)
+    .describe('What all requests to the other paths of passthrough may hold in memory, logins too; never on the disk.'),
   diskBytes: byteSize()
     .default(2048 * MB)
     .describe('What all uploads together may hold on the disk; beyond it, uploads are answered with 503.'),

@@ -13,6 +13,9 @@ const USER_AGENT = 'chatfiles-gateway';
 /** What every request may carry beside the token. */
 const UPLOAD_FIELDS = ['restrict-access', 'thumbnail-width', 'thumbnail-height', 'content-type'];
 
+/** What a request to a path beside the files may carry beside its token: the type of its body, and what SDKs say of parts. */
+const SIBLING_FIELDS = [...UPLOAD_FIELDS, 'accept'];
+
 const DOWNLOAD_FIELDS = [
   'share-secret',
   'thumbnail',
@@ -56,6 +59,24 @@ export function downloadHeaders(incoming: IncomingHttpHeaders, token: string): R
     ...common(token),
   };
 }
+
+/** The fields of a request to a path beside the files, as they go upstream; a login may have no token. */
+export function siblingHeaders(incoming: IncomingHttpHeaders, token: string | undefined): Record<string, string> {
+  const { authorization, ...rest } = common(token ?? '');
+  return {
+    accept: '*/*',
+    ...pick(incoming, SIBLING_FIELDS),
+    'accept-encoding': 'identity',
+    ...rest,
+    ...(token === undefined ? {} : { authorization }),
+  };
+}
+
+/** The fields of a shared file's download as they go upstream. */
+export const sharedFileHeaders = (incoming: IncomingHttpHeaders, token: string): Record<string, string> => ({
+  ...downloadHeaders(incoming, token),
+  ...pick(incoming, ['accept']),
+});
 
 /** The fields of an upstream's answer that a client gets. */
 export const answerHeaders = (headers: IncomingHttpHeaders): Record<string, string> => pick(headers, ANSWER_FIELDS);

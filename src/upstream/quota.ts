@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Slots } from '../quota/slots.ts';
-import { isThrottled } from './retry-table.ts';
+import { isThrottled, saysRate } from './retry-table.ts';
 import type { Layer } from './send.ts';
 
 /** Lets each attempt wait for its slot, and tells the quota how the upstream took it; one that was refused stands first. */
@@ -23,8 +23,9 @@ export function withQuota(slots: Slots, clock: Clock): Layer {
       request.onDeparture?.();
     };
     const outcome = await next({ ...request, onDeparture });
-    if (isThrottled(outcome)) slot.refused();
-    else if (outcome.kind !== 'failure') slot.accepted();
+    if (isThrottled(outcome)) {
+      if (saysRate(request)) slot.refused();
+    } else if (outcome.kind !== 'failure') slot.accepted();
     return outcome;
   };
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { RetryConfig } from './config.ts';
 import type { Layer, OutboundRequest, Outcome } from './send.ts';
-import { isThrottled, mayRetry } from './retry-table.ts';
+import { isThrottled, mayRetry, saysRate } from './retry-table.ts';
 import { readRetryAfterMs } from './retry-after.ts';
 
 /** The first pause after a failure that names no time to come back; it doubles, and chance takes up to half of it away. */
@@ -16,7 +16,7 @@ export function withRetry(config: RetryConfig, clock: Clock, chance: () => numbe
     const spentMs = () => clock.monotonic() - startedAt - request.trail.queuedMs;
     for (let attempt = 1; ; attempt += 1) {
       const outcome = await next(request);
-      const attempts = isThrottled(outcome) ? config.throttledAttempts : config.attempts;
+      const attempts = isThrottled(outcome) && saysRate(request) ? config.throttledAttempts : config.attempts;
       if (attempt >= attempts || !mayRetry(request, outcome) || request.signal.aborted) return outcome;
       const pauseMs = pauseAfter(outcome, attempt, chance, clock.now());
       if (pauseMs > config.maxRetryAfterMs || spentMs() + pauseMs >= config.budgetMs) return outcome;

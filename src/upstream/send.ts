@@ -3,9 +3,12 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { SlotRequest } from '../quota/waiter.ts';
 import type { SpooledBody } from './spooled-body.ts';
 
+/** What is sent: files go by the first two, other paths by all. */
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
 /** A request as it goes upstream; `path` and `headers` are complete but for Host and Content-Length. */
 export type OutboundRequest = {
-  method: 'GET' | 'POST';
+  method: Method;
   path: string;
   headers: Record<string, string>;
   body?: SpooledBody;

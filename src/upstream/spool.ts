@@ -4,6 +4,7 @@ import { GatewayError } from '../errors.ts';
 import { type Decision, enforce } from '../policy/decision.ts';
 import type { SpoolConfig } from './config.ts';
 import { Budget } from './spool-budget.ts';
+import { SPOOL_RETRY_AFTER_MS } from './spool-file.ts';
 import { SpoolFolder } from './spool-folder.ts';
 import { intake } from './spool-intake.ts';
 import { SpoolStore } from './spool-store.ts';
@@ -31,7 +32,7 @@ export type Spool = AsyncDisposable & {
 };
 
 /** Opens a spool with a private folder of its own; both end with it, and so do the bodies that are left. */
-export async function createSpool(config: SpoolConfig): Promise<Spool> {
+export async function createSpool(config: Omit<SpoolConfig, 'siblingMemoryBytes'>): Promise<Spool> {
   const memory = new Budget(config.memoryBytes);
   const disk = new Budget(config.diskBytes);
   const folder = await SpoolFolder.create(config.dir);
@@ -41,23 +42,11 @@ export async function createSpool(config: SpoolConfig): Promise<Spool> {
   const openStore = (): SpoolStore => {
     if (disposed) throw new GatewayError('DRAINING', { reason: 'the spool is closed' });
     const { memoryPerUploadBytes } = config;
-    const store = new SpoolStore({ memory, disk, memoryPerUploadBytes, openFile: () => folder.openFile() });
-    stores.add(store);
-    return store;
+    return new SpoolStore({ memory, disk, memoryPerUploadBytes, openFile: () => folder.openFile() });
   };
 
   return {
-    async take(source, options) {
-      const store = openStore();
-      try {
-        await fill(store, source, options);
-        return createSpooledBody(store, () => stores.delete(store));
-      } catch (thrown) {
-        await store.release();
-        stores.delete(store);
-        throw GatewayError.from(thrown);
-      }
-    },
+    take: async (source, options) => takeInto(openStore(), stores, source, options),
     get usage() {
       return { memoryBytes: memory.used, diskBytes: disk.used, bodies: stores.size };
     },
@@ -67,6 +56,51 @@ export async function createSpool(config: SpoolConfig): Promise<Spool> {
       await folder.remove();
     },
   };
+}
+
+/**
+ * Opens a place for small bodies that must never touch a disk: logins, and what else is no file. What finds no room is
+ * refused.
+ */
+export function createMemorySpool({ memoryBytes }: { memoryBytes: number }): Spool {
+  const memory = new Budget(memoryBytes);
+  const disk = new Budget(0);
+  const openFile = () => Promise.reject(noRoom());
+  const stores = new Set<SpoolStore>();
+  return {
+    async take(source, options) {
+      const { announcedBytes, maxBytes } = options;
+      // A block is taken whole, and hundreds of small bodies may come at once.
+      const memoryPerUploadBytes = Math.min(announcedBytes ?? maxBytes, maxBytes);
+      return takeInto(new SpoolStore({ memory, disk, memoryPerUploadBytes, openFile }), stores, source, options);
+    },
+    get usage() {
+      return { memoryBytes: memory.used, diskBytes: 0, bodies: stores.size };
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...stores].map((store) => store.release()));
+    },
+  };
+}
+
+const noRoom = (): GatewayError =>
+  new GatewayError('SPOOL_FULL', { retryAfterMs: SPOOL_RETRY_AFTER_MS, reason: 'no memory left for small bodies' });
+
+async function takeInto(
+  store: SpoolStore,
+  stores: Set<SpoolStore>,
+  source: Readable,
+  options: TakeOptions,
+): Promise<SpooledBody> {
+  stores.add(store);
+  try {
+    await fill(store, source, options);
+    return createSpooledBody(store, () => stores.delete(store));
+  } catch (thrown) {
+    await store.release();
+    stores.delete(store);
+    throw GatewayError.from(thrown);
+  }
 }
 
 async function fill(store: SpoolStore, source: Readable, options: TakeOptions): Promise<void> {

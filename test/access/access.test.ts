@@ -39,6 +39,51 @@ describe('a token', () => {
     }
   });
 
+  it('is believed as soon as it was issued, for a window from when the login was sent', async () => {
+    open(access);
+    const issued = { value: 't', kind: 'user', expiresAt: clock.now() + 10 * WINDOW, lastsMs: undefined } as const;
+    access.learnIssued(APP, issued, now() - 5000);
+    expect(await sees(access, 't')).toEqual(yes);
+    expect(access.isProven(APP, 't')).toBe(true);
+    await clock.advance(WINDOW - 5000);
+    expect(await sees(access, 't')).toEqual(no('no-grant'));
+  });
+
+  it('is not believed by its login alone where it may end before that is over and its text does not tell', async () => {
+    open(access);
+    const GRACE = 10_000;
+    for (const [value, lastsMs, allowed] of [
+      ['unknown', undefined, false],
+      ['short', WINDOW + GRACE - 1, false],
+      ['long', WINDOW + GRACE, true],
+    ] as const) {
+      access.learnIssued(APP, { value, kind: 'unknown', expiresAt: undefined, lastsMs }, now());
+      expect([value, (await sees(access, value)).allowed]).toEqual([value, allowed]);
+      // In line, it is no stranger.
+      expect(access.isProven(APP, value)).toBe(true);
+    }
+  });
+
+  it('is not believed beyond its own end, however long its login said', async () => {
+    open(access);
+    const issued = { value: 't', kind: 'user', expiresAt: clock.now() + 1000, lastsMs: 10 * WINDOW } as const;
+    access.learnIssued(APP, issued, now());
+    const { expiresAt } = issued;
+    const bearer = bearerOf(access, 't', { expiresAt });
+    expect(access.maySee(bearer, { file: FILE, secret: undefined })).toEqual(yes);
+    await clock.advance(1000);
+    expect(access.maySee(bearer, { file: FILE, secret: undefined })).toEqual(no('token-ended'));
+  });
+
+  it('is not believed by a login that was sent before it was refused', async () => {
+    open(access);
+    const sentAt = now();
+    await clock.advance(100);
+    access.learnRefusal(bearerOf(access, 't'), BAD_TOKEN, now());
+    access.learnIssued(APP, { value: 't', kind: 'user', expiresAt: clock.now() + WINDOW, lastsMs: undefined }, sentAt);
+    expect((await sees(access, 't')).allowed).toBe(false);
+  });
+
   it('is believed for its app alone', () => {
     open(access);
     accepts({ access }, 't', now());

@@ -64,6 +64,15 @@ describe('replicas', () => {
     expect([await sees(a.access, 't'), await sees(b.access, 't')]).toEqual([no('no-grant'), no('no-grant')]);
   });
 
+  it('believe a token that was issued through one of them', async () => {
+    const world = await setUp();
+    const { a, b, now } = await two(world);
+    const expiresAt = world.clock.now() + 10 * WINDOW;
+    a.access.learnIssued(APP, { value: 't', kind: 'user', expiresAt, lastsMs: undefined }, now());
+    await untilTold(world, 1);
+    expect(await sees(b.access, 't')).toEqual(yes);
+  });
+
   it('keep it in Redis for no longer than that, nor than the token lasts', async () => {
     const world = await setUp();
     const { a, now } = await two(world);

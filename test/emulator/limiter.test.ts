@@ -19,6 +19,7 @@ test('the page is the default: 30 a second in a sliding log for the three interf
   expect(limiterSchema.parse({})).toEqual({
     algorithm: 'sliding-log',
     perSecond: 30,
+    appPerSecond: 0,
     scope: 'together',
     phaseMs: 0,
     burst: 5,
@@ -49,6 +50,39 @@ describe('bursts of 40 at these times are accepted as', () => {
         return burst(40);
       }),
     ).toEqual(accepted);
+  });
+});
+
+describe('where apps are counted', () => {
+  const send = (limiter: ReturnType<typeof held>['limiter'], count: number, source: string, app: string) =>
+    Array.from({ length: count }, () => limiter.admit(source, 'upload', app)).filter(({ accepted }) => accepted).length;
+
+  test('each has its own rate, from whatever addresses', () => {
+    const { clock, limiter } = held({ perSecond: 1_000_000, appPerSecond: 100 });
+    expect([send(limiter, 80, '10.0.0.1', 'o/a'), send(limiter, 80, '10.0.0.2', 'o/a')]).toEqual([80, 20]);
+    expect(send(limiter, 150, '10.0.0.1', 'o/b')).toBe(100);
+    clock.at += 1000;
+    expect(send(limiter, 150, '10.0.0.3', 'o/a')).toBe(100);
+  });
+
+  test('addresses keep theirs, and what an app may not send does not count there', () => {
+    const { limiter } = held({ perSecond: 30, appPerSecond: 20 });
+    expect(['o/a', 'o/b', 'o/c'].map((app) => send(limiter, 25, '10.0.0.1', app))).toEqual([20, 10, 0]);
+  });
+
+  test('interfaces may have theirs apart', () => {
+    const { limiter } = held({ perSecond: 1000, appPerSecond: 2, scope: 'each' });
+    expect(send(limiter, 5, 'x', 'o/a')).toBe(2);
+    expect(limiter.admit('x', 'download', 'o/a').accepted).toBe(true);
+  });
+
+  test('the excess gets 429 over HTTP, each app for itself', async () => {
+    const limiter = { algorithm: 'sliding-log', appPerSecond: 2, status: 429 } as const;
+    await using cloud = await startCloud({ limiter, now: () => 1_000_000 });
+    const get = async (app: string) => (await fetch(`${cloud.url}/acme/${app}/chatfiles/x`)).status;
+    const statuses = [];
+    for (const app of ['a', 'a', 'a', 'b']) statuses.push(await get(app));
+    expect(statuses).toEqual([401, 401, 429, 401]);
   });
 });
 

@@ -35,6 +35,7 @@ async function ask(verdict: ClientVerdict, status = 503) {
     clock: systemClock,
     record: (summary: Summary) => void summaries.push(summary),
     discard: { discardBytes: 0, discardMs: 0 },
+    compat: { throttledStatus: 503, unavailableStatus: 502 },
     isDraining: () => false,
   };
   const app = express();

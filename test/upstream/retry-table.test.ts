@@ -17,7 +17,7 @@ const failure = (
 ): Outcome => ({ kind: 'failure', cause, sent, reused, error: new Error(cause) });
 const answer = { kind: 'answer', status: 200 } as Outcome;
 
-/** Each line: an outcome, whether a GET may be sent again, whether an upload may. */
+/** Each line: an outcome, whether a GET may be sent again, whether an upload may. PUT and DELETE: see below. */
 const TABLE: [string, Outcome, boolean, boolean][] = [
   ['an answer begun', answer, false, false],
   ['503, the throttling of the docs', refusal(503), true, true],
@@ -57,6 +57,21 @@ describe('after', () => {
 
   it.each(TABLE)('%s: may a POST be sent again', (_case, outcome, _get, post) => {
     expect(mayRetry({ method: 'POST' }, outcome)).toBe(post);
+  });
+});
+
+/** A PUT or DELETE may have been carried out, or met by another's, as soon as anything of it was sent. */
+const AGAIN_IN_ANY_METHOD = new Set([
+  '503, the throttling of the docs',
+  '429 reach_limit, the newer throttling',
+  'no connection',
+  'no connection in time',
+  'a kept-alive socket reset before anything was written',
+]);
+
+describe.each(['PUT', 'DELETE'] as const)('after', (method) => {
+  it.each(TABLE)(`%s: may a ${method} be sent again`, (name, outcome) => {
+    expect(mayRetry({ method }, outcome)).toBe(AGAIN_IN_ANY_METHOD.has(name));
   });
 });
 

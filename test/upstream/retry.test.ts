@@ -20,6 +20,7 @@ function run(
   more: Partial<typeof CONFIG> = {},
   signal = new AbortController().signal,
   method: OutboundRequest['method'] = 'POST',
+  kind: OutboundRequest['turn']['kind'] = 'upload',
 ) {
   const clock = createFakeClock(0);
   const attempts: number[] = [];
@@ -33,7 +34,7 @@ function run(
     return outcomes[attempts.length - 1] ?? done;
   });
   const trail = { attempts: 0, queuedMs: 0, upstreamMs: 0 };
-  const request = { method, signal, trail } as OutboundRequest;
+  const request = { method, signal, trail, turn: { kind } } as OutboundRequest;
   return { clock, attempts, outcome: send(request) };
 }
 
@@ -62,6 +63,15 @@ describe('the retry layer', () => {
     await clock.advance(60_000);
     expect(await outcome).toBe(outcomes.at(-1));
     expect(attempts).toHaveLength(count);
+  });
+
+  it('does not spend as many slots on a path beside the files, whose 503 may mean anything', async () => {
+    const outcomes = Array.from({ length: 10 }, () => refusal(503));
+    const limits = { attempts: 3, throttledAttempts: 8 };
+    const { clock, attempts, outcome } = run(outcomes, limits, undefined, 'GET', 'sibling');
+    await clock.advance(60_000);
+    expect(await outcome).toBe(outcomes[2]);
+    expect(attempts).toHaveLength(3);
   });
 
   it('does not wait after a stale connection', async () => {

@@ -1,0 +1,161 @@
+/**
+ * Files that go up in parts, where the operator has named this path: each part is small, so that the size policy would
+ * mean nothing. What has come of each file is summed (quota/part-sums.ts), and what would be too much is refused.
+ *
+ *   begin (POST) → part (PUT), several at once → end (POST: it is a file now; DELETE: it is given up)
+ *
+ * A part counts before it is sent. It is given back only if the upstream has certainly not taken it; so a part that is
+ * sent again after a timeout counts twice.
+ */
+import type { Request } from 'express';
+import { GatewayError } from '../errors.ts';
+import { maxBodyBytes } from '../policy/size.ts';
+import { isFileName } from '../policy/target.ts';
+import { siblingHeaders } from '../upstream/headers.ts';
+import type { Outcome } from '../upstream/send.ts';
+import type { SpooledBody } from '../upstream/spooled-body.ts';
+import { admit, admitBody } from './admit.ts';
+import { letContinue } from './edge.ts';
+import type { Exchange } from './exchange.ts';
+import { forward } from './forward.ts';
+import { limit } from './limit.ts';
+import { publicOrigin, withOrigin } from './public-url.ts';
+import { parseObject, readWhole } from './read-whole.ts';
+import { respond } from './respond.ts';
+import type { Handler } from './serve.ts';
+import type { SharedFileDeps } from './shared-file.ts';
+import { type AdmittedSibling, admitSibling, methodOf, pathOf, takeSmall, unstored } from './sibling.ts';
+
+/** What a form may have around its part that does not count as the file. */
+const FREE_BYTES = 4 * 1024;
+
+/** POST …/part-upload: the upstream names the upload, whose sum begins. */
+export const beginParts =
+  (deps: SharedFileDeps): Handler =>
+  async (req, res, exchange) => {
+    const { outcome } = await sendSmall(req, res, exchange, deps);
+    const read = await readWhole(outcome, deps);
+    for (const id of read.whole ? uploadsIn(read.whole) : []) {
+      if (!(await deps.siblings.parts.begin(exchange.app ?? '', id))) throw uncounted();
+    }
+    await respond(unstored(read.outcome), req, res, exchange, deps);
+  };
+
+/** PUT …/part-upload/{id}: one part, as a form or as plain bytes. */
+export const sendPart =
+  (deps: SharedFileDeps): Handler =>
+  async (req, res, exchange) => {
+    exchange.route = 'part-upload';
+    const admitted = await admitSibling(req, exchange, deps);
+    const { announcedBytes, watch } = admitPart(req, deps);
+    await limit(req, res, exchange, admitted.token.value, deps.limit);
+    letContinue(req, res);
+    const body = await deps.spool.take(req, {
+      ...(announcedBytes === undefined ? {} : { announcedBytes }),
+      maxBytes: maxBodyBytes(deps.size),
+      ...(watch && { watch }),
+      ...deps.body,
+      clock: deps.clock,
+      signal: exchange.signal,
+    });
+    try {
+      exchange.bytesIn = body.bytes;
+      const counted = watch ? Math.max(watch.fileBytes, body.bytes - FREE_BYTES) : body.bytes;
+      const outcome = await sendCounted(req, admitted, body, counted, exchange, deps);
+      await respond(unstored(outcome), req, res, exchange, deps);
+    } finally {
+      await body.release();
+    }
+  };
+
+/** POST and DELETE …/part-upload/{id}: the upload is over. Its answer names the file, and so a place. */
+export const endParts =
+  (deps: SharedFileDeps): Handler =>
+  async (req, res, exchange) => {
+    const { outcome, target } = await sendSmall(req, res, exchange, deps);
+    if (outcome.kind === 'answer' && outcome.status < 300) {
+      await deps.siblings.parts.end(exchange.app ?? '', target.id);
+    }
+    const read = await readWhole(outcome, deps);
+    const origin = publicOrigin(req, deps.publicUrl);
+    const answer =
+      read.outcome.kind === 'answer' && read.whole !== undefined && origin !== undefined
+        ? { ...read.outcome, whole: withOrigin(read.whole, origin) }
+        : read.outcome;
+    await respond(unstored(answer), req, res, exchange, deps);
+  };
+
+async function sendSmall(req: Request, res: Parameters<Handler>[1], exchange: Exchange, deps: SharedFileDeps) {
+  exchange.route = 'part-upload';
+  const { target, token, bearer } = await admitSibling(req, exchange, deps);
+  const { maxBytes } = deps.siblings;
+  const announcedBytes = admitBody(req, maxBytes);
+  await limit(req, res, exchange, token.value, deps.limit);
+  letContinue(req, res);
+  await using body = await takeSmall(req, { announcedBytes, maxBytes }, exchange, deps);
+  const headers = siblingHeaders(req.headers, token.value);
+  const request = { method: methodOf(req), path: pathOf(target), headers, body: body.body };
+  const { outcome } = await forward(deps, request, { kind: 'sibling', bearer, isTelling: false }, exchange);
+  return { outcome, target };
+}
+
+/** Web SDKs send a form, native ones the bytes themselves. */
+function admitPart(req: Request, { size }: SharedFileDeps) {
+  const isPlain = /^[ \t]*application\/octet-stream[ \t]*(?:;|$)/i.test(req.headers['content-type'] ?? '');
+  if (!isPlain) return admit(req, size, 'part_file');
+  return { announcedBytes: admitBody(req, size.fileBytes), watch: undefined };
+}
+
+async function sendCounted(
+  req: Request,
+  { target, token, bearer }: AdmittedSibling,
+  body: SpooledBody,
+  bytes: number,
+  exchange: Exchange,
+  deps: SharedFileDeps,
+): Promise<Outcome> {
+  const { parts } = deps.siblings;
+  const app = exchange.app ?? '';
+  const verdict = await parts.add(app, target.id, bytes);
+  if (verdict === 'away') throw uncounted();
+  if (verdict === 'unknown')
+    throw new GatewayError('RESOURCE_UNKNOWN', { reason: 'no upload in parts that began here' });
+  if (verdict === 'too-large') {
+    throw new GatewayError('BODY_TOO_LARGE', { reason: `with ${bytes} more the parts are larger than a file may be` });
+  }
+  const headers = siblingHeaders(req.headers, token.value);
+  const request = { method: 'PUT', path: pathOf(target), headers, body } as const;
+  let isTaken = false;
+  try {
+    const { outcome } = await forward(deps, request, { kind: 'upload', bearer, isTelling: false }, exchange);
+    isTaken = mayBeTaken(outcome);
+    return outcome;
+  } catch (thrown) {
+    // Who left the line, or was turned away from it, has sent nothing that was not refused.
+    isTaken = !(thrown instanceof GatewayError && OUT_OF_LINE.has(thrown.code));
+    throw thrown;
+  } finally {
+    if (!isTaken) await parts.giveBack(app, target.id, bytes);
+  }
+}
+
+const OUT_OF_LINE: ReadonlySet<string> = new Set(['QUEUE_FULL', 'CLIENT_GONE', 'DRAINING']);
+
+/** Whether the upstream may have a part: unless it refused it for what it is, or for its rate, or never got it. */
+function mayBeTaken(outcome: Outcome): boolean {
+  if (outcome.kind === 'failure') return outcome.sent !== 'nothing';
+  return outcome.kind === 'answer' || (outcome.status >= 500 && outcome.status !== 503);
+}
+
+const uncounted = () =>
+  new GatewayError('PARTS_UNCOUNTED', { retryAfterMs: 1000, reason: 'the parts of an upload cannot be summed now' });
+
+/** The uploads that an answer names; the names become parts of keys. */
+function uploadsIn(body: Buffer): string[] {
+  const { entities } = parseObject(body);
+  if (!Array.isArray(entities)) return [];
+  return (entities as unknown[]).flatMap((entity) => {
+    const uuid = typeof entity === 'object' && entity !== null && 'uuid' in entity ? entity.uuid : undefined;
+    return typeof uuid === 'string' && isFileName(uuid) ? [uuid] : [];
+  });
+}

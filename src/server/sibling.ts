@@ -1,0 +1,113 @@
+import type { Request } from 'express';
+import type { Access } from '../access/access.ts';
+import type { Bearer } from '../access/bearer.ts';
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import type { Sibling } from '../policy/passthrough.ts';
+import type { Token } from '../policy/token.ts';
+import type { PartSums } from '../quota/part-sums.ts';
+import { siblingHeaders } from '../upstream/headers.ts';
+import type { Method, Outcome } from '../upstream/send.ts';
+import type { Spool } from '../upstream/spool.ts';
+import type { SpooledBody } from '../upstream/spooled-body.ts';
+import { admitBody } from './admit.ts';
+import { authorizeApp, authorizeBearer, type AuthorizePolicy } from './authorize.ts';
+import { letContinue } from './edge.ts';
+import type { Exchange } from './exchange.ts';
+import { forward, type ForwardDeps } from './forward.ts';
+import { limit, type LimitRules } from './limit.ts';
+import { openSibling } from './open.ts';
+import { recognise } from './recognise.ts';
+import { respond, type RespondDeps } from './respond.ts';
+import type { Handler } from './serve.ts';
+
+/** What the paths beside the files need on their way. */
+export type SiblingDeps = RespondDeps &
+  ForwardDeps & {
+    clock: Clock;
+    access: Access;
+    authorize: AuthorizePolicy;
+    limit: LimitRules;
+    /** ms without a byte, and ms for the whole body. */
+    body: { idleMs: number; totalMs: number };
+    siblings: {
+      /** Where their bodies wait: in memory, and nowhere else. */
+      spool: Spool;
+      maxBytes: number;
+      maxLoginBytes: number;
+      loginLimit: LimitRules;
+      parts: PartSums;
+    };
+  };
+
+/** Any other path that the operator has named: its body is small, and waits in memory. */
+export const sibling =
+  (deps: SiblingDeps): Handler =>
+  async (req, res, exchange) => {
+    exchange.route = 'sibling';
+    const { target, token, bearer } = await admitSibling(req, exchange, deps);
+    const announcedBytes = admitBody(req, deps.siblings.maxBytes);
+    await limit(req, res, exchange, token.value, deps.limit);
+    letContinue(req, res);
+    const { maxBytes } = deps.siblings;
+    await using body = hasBody(req) ? await takeSmall(req, { announcedBytes, maxBytes }, exchange, deps) : undefined;
+    const request = {
+      method: methodOf(req),
+      path: pathOf(target),
+      headers: siblingHeaders(req.headers, token.value),
+      ...(body && { body: body.body }),
+    };
+    const { outcome } = await forward(deps, request, { kind: 'sibling', bearer, isTelling: false }, exchange);
+    await respond(unstored(outcome), req, res, exchange, deps);
+  };
+
+/** Who asks for a path beside the files, and for which. */
+export type AdmittedSibling = { target: Sibling; token: Token; bearer: Bearer };
+
+/** The phases that all of them begin with: open, authorize, recognise. */
+export async function admitSibling(
+  req: Request,
+  exchange: Exchange,
+  deps: Pick<SiblingDeps, 'authorize' | 'access'>,
+): Promise<AdmittedSibling> {
+  const target = openSibling(req);
+  // A path without an app is one that the operator has named as a whole: there is no list to ask.
+  if (target.app) authorizeApp(target.app, deps.authorize, exchange);
+  const token = authorizeBearer(req, deps.authorize, exchange);
+  return { target, token, bearer: await recognise(deps.access, exchange, token) };
+}
+
+/** Takes a small body into memory, to be let go when its scope ends. */
+export async function takeSmall(
+  req: Request,
+  { announcedBytes, maxBytes }: { announcedBytes: number | undefined; maxBytes: number },
+  exchange: Exchange,
+  { siblings, body: times, clock }: Pick<SiblingDeps, 'siblings' | 'body' | 'clock'>,
+): Promise<AsyncDisposable & { body: SpooledBody }> {
+  const announced = announcedBytes === undefined ? {} : { announcedBytes };
+  const { signal } = exchange;
+  const body = await siblings.spool.take(req, { ...announced, maxBytes, ...times, clock, signal });
+  exchange.bytesIn = body.bytes;
+  return { body, [Symbol.asyncDispose]: () => body.release() };
+}
+
+/** The address of a path beside the files at the upstream, as it was judged. */
+export const pathOf = ({ path, query }: Sibling): string => (query === '' ? path : `${path}?${query}`);
+
+/** What these paths say is about somebody: no cache on the way is to keep it. */
+export const unstored = (outcome: Outcome): Outcome =>
+  outcome.kind === 'answer'
+    ? { ...outcome, headers: { ...outcome.headers, 'cache-control': 'no-store', expires: undefined, age: undefined } }
+    : outcome;
+
+const METHODS: ReadonlySet<string> = new Set<Method>(['GET', 'POST', 'PUT', 'DELETE']);
+const isMethod = (method: string): method is Method => METHODS.has(method);
+
+/** How the upstream is asked: HEAD by GET, as with files. */
+export function methodOf(req: Request): Method {
+  const method = req.method === 'HEAD' ? 'GET' : req.method;
+  if (!isMethod(method)) throw new GatewayError('METHOD_NOT_ALLOWED', { reason: 'no method of these paths' });
+  return method;
+}
+
+const hasBody = ({ method }: Request): boolean => method !== 'GET' && method !== 'HEAD';
