@@ -23,7 +23,7 @@ if (sdk === undefined) throw new Error('no SDK');
 await using opened = new AsyncDisposableStack();
 const pages = opened.use(await startPageServer(sdk));
 const chat = opened.use(await startChatSocket(sdk));
-const emulator = opened.use(await createEmulator({ ...({ anonymousDownloads: 'withSecret' } as object) }));
+const emulator = opened.use(await createEmulator({ anonymousDownloads: 'withSecret' }));
 const seen: Summary[] = [];
 const { config } = await loadConfig({
   env: {},

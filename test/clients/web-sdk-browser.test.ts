@@ -1,7 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BrowserPlace, browserPlace, startBrowser } from './kit/browser.ts';
-import { whenThere } from './kit/pending.ts';
 import { expectToldInDocs, recordRequests } from './kit/recording.ts';
 import { SDKS } from './kit/sdks.ts';
 import { logIn, openStage, photograph, type Scene, setScene, type Stage } from './kit/stage.ts';
@@ -46,36 +45,33 @@ describe.each(SDKS)('a page with $name', (sdk) => {
     },
   );
 
-  it.each(whenThere('anonymousDownloads', 'a group'))(
-    'shows a picture of %s in tags, which have no token: its thumbnail, and the whole',
-    async () => {
-      place.asked();
-      const scene = await setScene(stage, {
-        set: ['tokens.anonymousDownloads=withSecret'],
-        emulator: { ...({ anonymousDownloads: 'withSecret' } as object) },
-      });
-      const requests = recordRequests(scene.gateway.url);
-      await logIn(stage.ann, 'ann', scene);
-      await logIn(stage.bob, 'bob', scene);
-      const thumbnail = { width: 200, height: 200 };
-      await stage.ann.sendPicture({ to: 'friends', chatType: 'groupChat', file: photograph(), thumbnail });
-      const { url, thumb } = await stage.bob.nextPicture();
-      expect(await stage.bob.show({ url: thumb })).toEqual({ width: 200, height: 150 });
-      expect(await stage.bob.show({ url })).toEqual({ width: 1600, height: 1200 });
-      const inTags = requests.filter(({ method }) => method === 'GET');
+  it('shows a picture in tags, which have no token: its thumbnail, and the whole', async () => {
+    place.asked();
+    const scene = await setScene(stage, {
+      set: ['tokens.anonymousDownloads=withSecret'],
+      emulator: { anonymousDownloads: 'withSecret' },
+    });
+    const requests = recordRequests(scene.gateway.url);
+    await logIn(stage.ann, 'ann', scene);
+    await logIn(stage.bob, 'bob', scene);
+    const thumbnail = { width: 200, height: 200 };
+    await stage.ann.sendPicture({ to: 'friends', chatType: 'groupChat', file: photograph(), thumbnail });
+    const { url, thumb } = await stage.bob.nextPicture();
+    expect(await stage.bob.show({ url: thumb })).toEqual({ width: 200, height: 150 });
+    expect(await stage.bob.show({ url })).toEqual({ width: 1600, height: 1200 });
+    const inTags = requests.filter(({ method }) => method === 'GET');
 
-      // The next who looks costs the upstream nothing, and nobody was sent on to another place.
-      const asked = scene.emulator.received().map(({ path }) => path);
-      expect(await stage.ann.show({ url: thumb })).toEqual({ width: 200, height: 150 });
-      expect(scene.emulator.received()).toHaveLength(asked.length);
-      expect(asked.filter((path) => path.includes('em-redirect'))).toEqual([]);
+    // The next who looks costs the upstream nothing, and nobody was sent on to another place.
+    const asked = scene.emulator.received().map(({ path }) => path);
+    expect(await stage.ann.show({ url: thumb })).toEqual({ width: 200, height: 150 });
+    expect(scene.emulator.received()).toHaveLength(asked.length);
+    expect(asked.filter((path) => path.includes('em-redirect'))).toEqual([]);
 
-      expect(await stage.bob.show({ url: thumb.replace(/secret=[^&]*/, 'secret=wrong') })).toEqual({ broken: true });
-      expect(await stage.bob.show({ url: thumb.replace(/\?.*/, '') })).toEqual({ broken: true });
-      expectOnly(place.asked(), scene);
-      expectToldInDocs(`${sdk.name}, in tags`, inTags);
-    },
-  );
+    expect(await stage.bob.show({ url: thumb.replace(/secret=[^&]*/, 'secret=wrong') })).toEqual({ broken: true });
+    expect(await stage.bob.show({ url: thumb.replace(/\?.*/, '') })).toEqual({ broken: true });
+    expectOnly(place.asked(), scene);
+    expectToldInDocs(`${sdk.name}, in tags`, inTags);
+  });
 
   /** Whoever was asked from any page here was one of these, and the gateway was. */
   function expectOnly(asked: Set<string>, { gateway, chat }: Scene): void {
