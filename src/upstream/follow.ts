@@ -64,7 +64,7 @@ export function withRedirects(config: FollowConfig, clock: Clock, world: FollowW
   const agent = new Agent({
     keepAlive: false,
     ...(world.ca === undefined ? {} : { ca: world.ca }),
-    ...(world.secureContext ? { secureContext: world.secureContext } : {}),
+    ...(world.ca === undefined && world.secureContext ? { secureContext: world.secureContext } : {}),
   });
   const lookup = checkedLookup(world.resolve ?? ((hostname) => resolve(hostname, { all: true })), isAllowedAddress);
   const places = createPlaces(config.maxAtOnce, config.connectTimeoutMs, clock);
