@@ -40,7 +40,7 @@ export const login =
     const { outcome, sentAt } = await forward(deps, request, { kind: 'sibling', bearer, isTelling: false }, exchange);
     const read = await readWhole(outcome, deps);
     if (target.app && read.whole) learnLogin(read.whole, exchange.app ?? '', sentAt, deps);
-    await respond(unstored(read.outcome), req, res, exchange, deps);
+    await respond(unstored(read.outcome, exchange), req, res, exchange, deps);
   };
 
 /** Whoever logs in without a token stands in line with all who have none that is known. */

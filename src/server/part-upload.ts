@@ -38,7 +38,7 @@ export const beginParts =
     for (const id of read.whole ? uploadsIn(read.whole) : []) {
       if (!(await deps.siblings.parts.begin(exchange.app ?? '', id))) throw uncounted();
     }
-    await respond(unstored(read.outcome), req, res, exchange, deps);
+    await respond(unstored(read.outcome, exchange), req, res, exchange, deps);
   };
 
 /** PUT …/part-upload/{id}: one part, as a form or as plain bytes. */
@@ -62,7 +62,7 @@ export const sendPart =
       exchange.bytesIn = body.bytes;
       const counted = watch ? Math.max(watch.fileBytes, body.bytes - FREE_BYTES) : body.bytes;
       const outcome = await sendCounted(req, admitted, body, counted, exchange, deps);
-      await respond(unstored(outcome), req, res, exchange, deps);
+      await respond(unstored(outcome, exchange), req, res, exchange, deps);
     } finally {
       await body.release();
     }
@@ -82,7 +82,7 @@ export const endParts =
       read.outcome.kind === 'answer' && read.whole !== undefined && origin !== undefined
         ? { ...read.outcome, whole: withOrigin(read.whole, origin) }
         : read.outcome;
-    await respond(unstored(answer), req, res, exchange, deps);
+    await respond(unstored(answer, exchange), req, res, exchange, deps);
   };
 
 async function sendSmall(req: Request, res: Parameters<Handler>[1], exchange: Exchange, deps: SharedFileDeps) {

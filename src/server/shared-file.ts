@@ -42,7 +42,7 @@ export const shareFile =
         read.outcome.kind === 'answer' && read.whole !== undefined && origin !== undefined
           ? { ...read.outcome, whole: withOrigin(read.whole, origin, placesIn(exchange.app ?? '')) }
           : read.outcome;
-      await respond(unstored(answer), req, res, exchange, deps);
+      await respond(unstored(answer, exchange), req, res, exchange, deps);
     } finally {
       await body.release();
     }

@@ -58,7 +58,7 @@ export const sibling =
       ...(body && { body: body.body }),
     };
     const { outcome } = await forward(deps, request, { kind: 'sibling', bearer, isTelling: false }, exchange);
-    await respond(unstored(outcome), req, res, exchange, deps);
+    await respond(unstored(outcome, exchange), req, res, exchange, deps);
   };
 
 /** Who asks for a path beside the files, and for which. */
@@ -94,11 +94,21 @@ export async function takeSmall(
 /** The address of a path beside the files at the upstream, as it was judged. */
 export const pathOf = ({ path, query }: Sibling): string => (query === '' ? path : `${path}?${query}`);
 
-/** What these paths say is about somebody: no cache on the way is to keep it. */
-export const unstored = (outcome: Outcome): Outcome =>
-  outcome.kind === 'answer'
-    ? { ...outcome, headers: { ...outcome.headers, 'cache-control': 'no-store', expires: undefined, age: undefined } }
-    : outcome;
+/**
+ * What these paths say is about somebody: no cache on the way is to keep it. And it is said here: nobody is sent elsewhere
+ * with a login, or what else is no file.
+ */
+export function unstored(outcome: Outcome, exchange: Exchange): Outcome {
+  if (outcome.kind !== 'answer') return outcome;
+  const { status, headers, body, release } = outcome;
+  if (status >= 300 && status !== 304) {
+    exchange.upstreamStatus = status;
+    body.destroy();
+    release();
+    throw new GatewayError('UPSTREAM_REDIRECT', { reason: `the upstream answered ${status}` });
+  }
+  return { ...outcome, headers: { ...headers, 'cache-control': 'no-store', expires: undefined, age: undefined } };
+}
 
 const METHODS: ReadonlySet<string> = new Set<Method>(['GET', 'POST', 'PUT', 'DELETE']);
 const isMethod = (method: string): method is Method => METHODS.has(method);

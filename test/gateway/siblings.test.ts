@@ -169,6 +169,17 @@ describe('a path that he has named', () => {
     expect([second.status, json(second.body)]).toEqual([502, expect.objectContaining({ error: 'bad_gateway' })]);
   });
 
+  it.each(['GET', 'POST', 'PUT', 'DELETE'])('sends nobody elsewhere, asked by %s', async (method) => {
+    const { send, summaries } = await start('**', () => ({
+      status: 307,
+      headers: { location: 'https://elsewhere.example/x' },
+    }));
+    const body = method === 'GET' ? undefined : Buffer.from('{}');
+    const { status, headers } = await send(method, `${BASE}/users`, { body });
+    expect([status, headers.location]).toEqual([502, undefined]);
+    expect(summaries.at(-1)).toMatchObject({ error: 'UPSTREAM_REDIRECT', upstreamStatus: 307 });
+  });
+
   it('needs a token that may be one, for an app that may be reached', async () => {
     const { gateway, upstream } = await start('**', undefined, [`destinations=${ORG}/other`]);
     const here = `${gateway.url}${BASE}/users`;
