@@ -176,6 +176,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     },
     isCaching: config.cache.enabled,
     flights,
+    waitingOf: (place) => slots.waitingOf(place),
     warmer,
     limit: {
       ...limitRules,

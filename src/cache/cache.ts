@@ -56,6 +56,8 @@ type Reading = { key: CacheKey; result: Promise<Entry | undefined>; isVoid: bool
 /** Opens the cache; it is there at once, and what is on the disk as soon as it is found. */
 export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
   const lifetimeMs = config.lifetimeSeconds * 1000;
+  // How large an original may be is said apart; which of the two bounds holds is the caller's to know.
+  const maxBytes = Math.max(config.maxEntryBytes, config.originalBytes);
   const memory = createMemory({ maxBytes: config.memoryBytes, lifetimeMs }, deps.clock);
   const { dir, ...bounds } = config.disk;
   const disk = dir === undefined ? undefined : createDisk({ dir, ...bounds, lifetimeMs }, deps);
@@ -116,7 +118,7 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
     mark: () => erased,
     put(key, entry, since = erased) {
       if (since < erased && isErasedSince(key, since)) return false;
-      if (bytesOf(entry) > config.maxEntryBytes) {
+      if (bytesOf(entry) > maxBytes) {
         void erase(key);
         return false;
       }

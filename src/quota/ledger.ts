@@ -25,6 +25,8 @@ export type Outlook = {
   room: number;
   /** When the next comes once those are used: ms of the monotonic clock. */
   refillAt: number;
+  /** It is so while something is out of order, and may soon be better: no reason to refuse whoever was let in before. */
+  isPassing?: boolean;
 };
 
 /** What an ask brings: slots in order of time, and what to know of the others. */

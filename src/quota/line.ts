@@ -207,6 +207,7 @@ export class Line {
    * shows, those whose time will not suffice are told so: they need not wait for it in vain.
    */
   #judgeAnew(): void {
+    if (this.#tracks.outlook.isPassing === true) return;
     const paceMs = this.#steadyPace.of(this.#paceMs);
     if (paceMs <= this.#judgedPaceMs * SLOWER) return;
     this.#judgedPaceMs = paceMs;

@@ -148,7 +148,7 @@ class FailoverLedger implements SharedLedger {
     own.giveBack(later, ask.scopes);
     for (const slot of slots) this.#ownSlots.set(slot, own);
     const [next] = later;
-    return { ...grant, slots, askAgainAt: next ? next.at - OWN_AHEAD_MS : grant.askAgainAt };
+    return { ...grant, slots, isPassing: true, askAgainAt: next ? next.at - OWN_AHEAD_MS : grant.askAgainAt };
   }
 
   #goAlone(error: unknown): Ledger {

@@ -10,6 +10,9 @@ export type AnswerKeptDeps = { clock: Clock; answer: { idleMs: number } };
 /** Which of an entry's fields clients get. The others are the upstream's validators, which are not ours to hand out. */
 export const KEPT_FIELDS = ['content-type', 'content-disposition', 'last-modified', 'etag'] as const;
 
+/** What the answer hangs on beside the address: one device may have several users. */
+export const VARY = 'Authorization, share-secret, thumbnail';
+
 const STEP_BYTES = 64 * 1024;
 
 /**
@@ -26,6 +29,7 @@ export async function answerKept(
   res.statusCode = 200;
   for (const name of KEPT_FIELDS) if (fields[name] !== undefined) res.setHeader(name, fields[name]);
   res.setHeader('Cache-Control', 'private');
+  res.vary(VARY);
   res.setHeader('Accept-Ranges', 'bytes');
   res.setHeader('Age', Math.max(0, Math.floor((clock.now() - storedAt) / 1000)));
   // Whatever a client says of its own cache: a condition that it makes is answered (RFC 9110 section 13.2.1).

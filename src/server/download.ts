@@ -3,6 +3,7 @@ import { downloadHeaders } from '../upstream/headers.ts';
 import { inHeaders } from '../policy/header-form.ts';
 import { upstreamPath } from '../policy/target.ts';
 import { asUnderstood, type HeaderValues } from '../policy/header-values.ts';
+import type { CacheKey } from '../cache/entry.ts';
 import { readWish } from '../policy/variant.ts';
 import { authorizeReader, type AuthorizePolicy } from './authorize.ts';
 import { forgetIfGone } from './forget.ts';
@@ -37,7 +38,13 @@ export const download =
     const bearer = await recogniseReader(deps.access, exchange, token, asked);
     const path = upstreamPath({ ...target, query });
     const headers = downloadHeaders(fields, bearer.token);
-    if (deps.isCaching && variant !== undefined && isClear && (variant !== 'original' || mayKeepOriginal(req, deps))) {
+    const isOfOriginal = variant === 'original';
+    if (
+      deps.isCaching &&
+      variant !== undefined &&
+      isClear &&
+      (!isOfOriginal || (await mayKeepOriginal(req, { app: bearer.app, file: asked.file, variant }, deps)))
+    ) {
       const request = { bearer, asked, variant, path, headers: wholeOnly(headers) };
       return serveKept(request, req, res, exchange, deps);
     }
@@ -56,6 +63,7 @@ const CONDITIONS = ['range', 'if-range', 'if-none-match', 'if-modified-since'];
 const wholeOnly = (headers: Record<string, string>): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !CONDITIONS.includes(name)));
 
-/** A part of a file that may be large is better fetched alone. */
-const mayKeepOriginal = (req: Request, { keep }: DownloadDeps): boolean =>
-  keep.originalBytes > 0 && CONDITIONS.every((name) => req.headers[name] === undefined);
+/** A part of a file that may be large is better fetched alone, unless the whole is there already. */
+const mayKeepOriginal = async (req: Request, key: CacheKey, { keep, cache }: DownloadDeps): Promise<boolean> =>
+  keep.originalBytes > 0 &&
+  (CONDITIONS.every((name) => req.headers[name] === undefined) || (await cache.get(key)) !== undefined);

@@ -27,6 +27,8 @@ export type Fetch = {
   isSpare?: boolean;
   /** Aborts when the gateway closes: then nobody waits for anything any more. */
   closing: AbortSignal;
+  /** Called when an attempt goes out. */
+  onSent?: () => void;
   /** Whether nobody else waits for this fetch. */
   mayLeave: () => boolean;
 };
@@ -57,7 +59,10 @@ export async function fetchKept(fetch: Fetch, exchange: Exchange, deps: FetchDep
         asked,
         isSpare: fetch.isSpare ?? false,
         signal,
-        onSent: leaving.stay,
+        onSent() {
+          leaving.stay();
+          fetch.onSent?.();
+        },
       },
       exchange,
     );

@@ -19,7 +19,7 @@ import { checkSecret } from '../policy/secret.ts';
 import { checkToken, readToken } from '../policy/token.ts';
 import { asUnderstood, type HeaderValues } from '../policy/header-values.ts';
 import { readWish } from '../policy/variant.ts';
-import { KEPT_FIELDS } from './answer-kept.ts';
+import { KEPT_FIELDS, VARY } from './answer-kept.ts';
 import { type AuthorizePolicy, mayComeWithoutToken } from './authorize.ts';
 import { addressOf, ignoredField, type Trusts } from './client.ts';
 import { readingOf } from './edge.ts';
@@ -73,6 +73,8 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
       'private',
       'Accept-Ranges',
       'bytes',
+      'Vary',
+      VARY,
       'Cache-Status',
       HIT,
     ];

@@ -27,14 +27,21 @@ import { limit, limitLocal, type LimitRules } from './limit.ts';
 import { saysDown } from './outage.ts';
 import { refuseAgain } from './recognise.ts';
 import { respondWithFile, type RespondDeps } from './respond.ts';
-import { cacheStatus } from './told.ts';
+import { cacheStatus, serverTiming } from './told.ts';
 
 /** What a request for a file that may be kept needs on its way. */
 export type KeptDeps = FetchDeps &
-  RespondDeps & { access: Access; cache: Cache; flights: Flights<Fetched, Leader>; limit: LimitRules };
+  RespondDeps & {
+    access: Access;
+    cache: Cache;
+    flights: Flights<Fetched, Leader>;
+    limit: LimitRules;
+    /** How many requests of a client wait for slots. */
+    waitingOf: (place: { client: string; app: string }) => number;
+  };
 
-/** What is noted about a flight: how many others have come to wait for it. */
-export type Leader = { joined: number };
+/** What is noted about a flight: in whose line it stands, whether it has gone out, and how many others wait for it. */
+export type Leader = { client: string; hasGone: boolean; joined: number };
 
 /** A request for a file's form: who asks, for what, and the path that says so to the upstream. */
 export type KeptRequest = {
@@ -70,7 +77,7 @@ export async function serveKept(
       await limitLocal(req, exchange, deps.limit);
       return answer(look.entry, hit, req, res, exchange, deps);
     }
-    const flight = joins < MAX_JOINS ? joinable(request, look, deps) : undefined;
+    const flight = joins < MAX_JOINS ? joinable(request, look, exchange, deps) : undefined;
     if (!flight) return ask(request, look, req, res, exchange, deps);
     joins += 1;
     const landed = await waitFor(flight, exchange.signal, deps.flights);
@@ -96,11 +103,30 @@ function seen({ bearer, asked }: KeptRequest, { tier }: Look, { access, outage }
 }
 
 /** A request under way that may spare this one: one for the same file with the same rights, or one of the same bearer. */
-function joinable(request: KeptRequest, { key, entry }: Look, { access, flights }: KeptDeps) {
-  const name = flightName(request, key, access);
+function joinable(request: KeptRequest, { key, entry }: Look, exchange: Exchange, deps: KeptDeps) {
+  const name = flightName(request, key, deps.access);
   // A bearer who is not believed has nothing to gain from its other requests where there is nothing to show it.
-  return entry === undefined && name === vouchName(request.bearer) ? undefined : flights.find(name);
+  if (entry === undefined && name === vouchName(request.bearer)) return undefined;
+  const flight = deps.flights.find(name);
+  return flight && standsLonger(flight.about, request, exchange, deps) ? undefined : flight;
 }
+
+/** How many may wait before a flight in a client's line for others to stand in a line of their own instead. */
+const FEW = 3;
+
+/** Whether a flight stands behind much that its own client waits for, while this one's waits for nothing. */
+function standsLonger(
+  { client, hasGone }: Leader,
+  { bearer }: KeptRequest,
+  exchange: Exchange,
+  deps: KeptDeps,
+): boolean {
+  if (hasGone || deps.waitingOf({ client, app: bearer.app }) <= FEW) return false;
+  return deps.waitingOf({ client: clientOf(bearer, exchange, deps), app: bearer.app }) === 0;
+}
+
+const clientOf = ({ app, token }: Bearer, exchange: Exchange, { line }: KeptDeps): string =>
+  line.clientKey(exchange.client, app, token);
 
 /**
  * The name of a request under way: that of the file and of a group that has the same rights to it, but only if this bearer
@@ -153,10 +179,13 @@ async function ask(
   deps: KeptDeps,
 ): Promise<void> {
   const { key, entry } = look;
-  const about: Leader = { joined: 0 };
+  const about: Leader = { client: clientOf(request.bearer, exchange, deps), hasGone: false, joined: 0 };
+  const onSent = () => {
+    about.hasGone = true;
+  };
   const flight = deps.flights.start(flightName(request, key, deps.access), about, async (closing) => {
     await limit(req, res, exchange, request.bearer.token, deps.limit);
-    return fetchKept({ ...request, key, entry, closing, mayLeave: () => about.joined === 0 }, exchange, deps);
+    return fetchKept({ ...request, key, entry, closing, onSent, mayLeave: () => about.joined === 0 }, exchange, deps);
   });
   const fetched = await deps.flights.join(flight, exchange.signal).catch((thrown: unknown) => {
     if (!exchange.signal.aborted) throw thrown;
@@ -198,5 +227,6 @@ async function settle(
 function answer(entry: Entry, status: string, req: Request, res: Response, exchange: Exchange, deps: KeptDeps) {
   exchange.cache = status;
   res.setHeader('Cache-Status', status);
+  if (deps.tell.serverTiming) res.setHeader('Server-Timing', serverTiming(exchange.trail));
   return answerKept(entry, req, res, exchange, deps);
 }

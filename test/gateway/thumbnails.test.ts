@@ -126,4 +126,26 @@ describe('a thumbnail', () => {
     expect(downloads().some(({ path }) => path.includes(text.uuid))).toBe(false);
     expect(uploads).toHaveLength(8);
   });
+
+  it('waits in the line of whoever is served sooner, not behind all that its first asker waits for', async () => {
+    const { gateway, emulator, file, tokenOf, ask } = await start({ set: ['quota.perSecond=5', 'quota.fairBy=token'] });
+    const [hog, ann] = [tokenOf('hog'), tokenOf('ann')];
+    const others = await Promise.all(Array.from({ length: 25 }, () => uploadTo(emulator.url, hog, PICTURE)));
+    // Both are believed, by a file of their own.
+    for (const [i, token] of [hog, ann].entries()) {
+      await fetch(`${gateway.url}${CHATFILES}/${others[i]?.uuid}`, { headers: bearer(token, { thumbnail: 'true' }) });
+    }
+    const order: string[] = [];
+    const queued = others.map(async ({ uuid }) => {
+      await fetch(`${gateway.url}${CHATFILES}/${uuid}`, { headers: bearer(hog) });
+      order.push('hog');
+    });
+    const hogs = ask(hog);
+    await vi.waitFor(() => expect(order.length).toBeGreaterThan(3), { timeout: 5000 });
+    expect((await ask(ann)).status).toBe(200);
+    const before = order.length;
+    await Promise.all([...queued, hogs]);
+    expect(before).toBeLessThan(15);
+    expect(file.uuid).toBeTruthy();
+  });
 });

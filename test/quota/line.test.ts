@@ -190,4 +190,15 @@ describe('a line that learns of others', () => {
     expect(waiting).toBeGreaterThan(50);
     expect(refused).toEqual([]);
   });
+
+  it('refuses nobody who was let in because of a pace that may soon be better', async () => {
+    const { clock, slots } = open({ scopesOf: () => ['egress'] }, (ledger) => ({
+      ...shared(() => 0.1)(ledger),
+      reserve: async (ask) => ({ ...(await ledger.reserve(ask)), share: 0.1, isPassing: true }),
+    }));
+    const { come, refused } = crowd(slots);
+    come('crowd', 150, (i) => ({ client: `c${i}`, maxWaitMs: 10_000 }));
+    await clock.advance(3000);
+    expect(refused).toEqual([]);
+  });
 });

@@ -12,7 +12,14 @@ async function toldOf(kind: Kind, outcome: Partial<Outcome>): Promise<string[]> 
     refused: () => void told.push('refused'),
     accepted: () => void told.push('accepted'),
   };
-  const slots = { acquire: async () => slot, prove() {}, waiting: 0, replicas: 1, async [Symbol.asyncDispose]() {} };
+  const slots = {
+    acquire: async () => slot,
+    prove() {},
+    waitingOf: () => 0,
+    waiting: 0,
+    replicas: 1,
+    async [Symbol.asyncDispose]() {},
+  };
   const trail = { attempts: 0, queuedMs: 0, upstreamMs: 0 };
   const request = { turn: { kind, maxWaitMs: 0 }, trail, signal: new AbortController().signal } as OutboundRequest;
   await withQuota(slots, createFakeClock())(async () => outcome as Outcome)(request);
