@@ -110,7 +110,7 @@ describe('a purge', () => {
   it('takes out all forms of a file', async () => {
     const cached = await startCached();
     const { one, ann } = await fill(cached);
-    const forms = ['thumbnail=true', 'vframe=true', 'size=small'].map((query) => ({
+    const forms = ['vframe=true', 'size=small', 'size=large'].map((query) => ({
       path: `${one.path}?${query}`,
       fields: thumbnailFields(ann).slice(0, 1),
     }));

@@ -140,7 +140,9 @@ describe('the path that goes upstream', () => {
         const raw = `/o/a/x${first}/${second}`;
         const sibling = read(['**'], raw);
         if (!sibling || 'allowed' in sibling) return;
-        expect(sibling.path + (sibling.query === '' ? '' : `?${sibling.query}`)).toBe(raw.replace(/\?$/, ''));
+        // An empty query goes up as none.
+        const whole = raw.indexOf('?') === raw.length - 1 ? raw.slice(0, -1) : raw;
+        expect(sibling.path + (sibling.query === '' ? '' : `?${sibling.query}`)).toBe(whole);
         const url = new URL(sibling.path, 'http://h');
         expect(url.pathname).toBe(sibling.path);
         // Decoding makes no other path of it: as many segments, none of dots, none that was not there before.
