@@ -126,15 +126,16 @@ export class Line {
       this.#useDueSlots(app, track);
       track.keep(this.queue.sizeOf(app));
     }
-    this.#reserveMore();
+    // One time for both: what is not asked for yet at this time is what there must be a timer for.
+    const now = this.#deps.clock.monotonic();
+    this.#reserveMore(now);
     for (const [app, track] of this.#tracks) {
       if (track.isIdle && this.queue.sizeOf(app) === 0) this.#tracks.forget(app);
     }
-    this.#wakeLater();
+    this.#wakeLater(now);
   }
 
-  #wakeLater(): void {
-    const now = this.#deps.clock.monotonic();
+  #wakeLater(now: number): void {
     let next = Infinity;
     for (const [, { reserved, askAgainAt }] of this.#tracks) {
       if (reserved[0]) next = Math.min(next, reserved[0].at - WAKE_MS);
@@ -142,7 +143,7 @@ export class Line {
     }
     // Whoever has neither waits until another's slot is used, or an answer comes.
     if (next === Infinity) return;
-    const waitMs = Math.max(0, next - now);
+    const waitMs = Math.max(0, next - this.#deps.clock.monotonic());
     this.#cancelTimer = this.#deps.clock.after(waitMs, () => this.#serve());
   }
 
@@ -176,9 +177,8 @@ export class Line {
   }
 
   /** Asks for what the next turns need, up to this replica's part of what all may hold. */
-  #reserveMore(): void {
+  #reserveMore(now: number): void {
     if (this.queue.size === 0) return;
-    const now = this.#deps.clock.monotonic();
     const target = Math.max(1, Math.round(AHEAD * this.#tracks.outlook.share));
     // Half of what may be held at a time: one command then brings several slots.
     if (this.#tracks.held(now) > target / 2) return;

@@ -133,6 +133,37 @@ describe('a line whose apps have allowances of their own', () => {
   });
 });
 
+it('wakes up for every time at which it may ask again, however closely that is passed', async () => {
+  const clock = createFakeClock();
+  let reads = 0;
+  // Time goes on between any two looks at the clock.
+  const running = { ...clock, monotonic: () => clock.monotonic() + (reads += 1) * 0.01 };
+  let asked = 0;
+  const ledger = createLocalLedger({ allowances, pacing: 'auto' }, running);
+  const pausing: Ledger = {
+    replicas: 1,
+    async reserve(ask) {
+      asked += 1;
+      if (asked % 4 === 0) return ledger.reserve(ask);
+      const outlook = ledger.outlook(ask.scopes);
+      // A few looks at the clock from now on.
+      return { ...outlook, slots: [], isHeldUp: false, askAgainAt: running.monotonic() + (asked % 12) * 0.01 };
+    },
+    giveBack: (slots, scopes) => ledger.giveBack(slots, scopes),
+    amend: (slot, at, scopes) => ledger.amend(slot, at, scopes),
+    refused: (slot, scopes) => ledger.refused(slot, scopes),
+    outlook: (scopes) => ledger.outlook(scopes),
+    [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
+  };
+  const slots = createSlots({ ...options, scopesOf: () => ['egress'] }, pausing, running);
+  const { come, served } = crowd(slots);
+  for (let round = 1; round <= 100; round += 1) {
+    come('one', 1, () => ({}));
+    await clock.advance(1000);
+    expect(served('one')).toBe(round);
+  }
+});
+
 describe('a line that learns of others', () => {
   /** An account that says, from its first grant on, that other replicas have most of the clients. */
   const shared =
