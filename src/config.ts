@@ -71,7 +71,7 @@ export async function loadConfig({
     problems.push(...findClashes(merged.data, places, emulator), ...obeyEnvironment(merged.data, env, proxyFor));
   }
   if (problems.length > 0 || !merged.data) throw new ConfigError(problems);
-  return { config: merged.data, warnings: findWarnings(merged.data, keys, named, emulator) };
+  return { config: merged.data, warnings: findWarnings(merged.data, emulator) };
 }
 
 const MISSING_URL: Problem = {

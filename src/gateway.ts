@@ -1,7 +1,5 @@
 /** The composition root: opens every room and hands each what it needs. */
-import { once } from 'node:events';
-import { type Agent as HttpAgent, createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:http';
 import { type Clock, systemClock } from './clock.ts';
 import { createAccess } from './access/access.ts';
 import { createCache } from './cache/cache.ts';
@@ -9,11 +7,13 @@ import { createPurges } from './cache/purges.ts';
 import { createFlights } from './cache/single-flight.ts';
 import { type Config, ConfigError } from './config.ts';
 import { NOWHERE } from './config/problems.ts';
+import { closeServer, listen } from './listen.ts';
+import type { Notice } from './notice.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
 import { createPassthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
 import { createClientLimit, createLocalAllowance } from './quota/client-limit.ts';
-import { openQuota, type QuotaNotice } from './quota/open.ts';
+import { openQuota } from './quota/open.ts';
 import { createPartSums } from './quota/part-sums.ts';
 import { createAdmin } from './server/admin.ts';
 import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
@@ -37,15 +37,16 @@ import { withRetry } from './upstream/retry.ts';
 import { type Layer, stack } from './upstream/send.ts';
 import { createMemorySpool, createSpool } from './upstream/spool.ts';
 import { openTls, type UpstreamTls } from './upstream/tls.ts';
+import { openWayToStorages } from './upstream/way-to-storages.ts';
 
 /**
- * What may be replaced: the time, where the summaries of exchanges go, who is told of changes in the quota's state, and
- * who resolves names, and the world in which redirects are followed.
+ * What may be replaced: the time, where the summaries of exchanges go, who is told of changes in the quota's state, who
+ * resolves names, and the world in which redirects are followed.
  */
 export type Overrides = {
   clock?: Clock;
   record?: (summary: Summary) => void;
-  notice?: QuotaNotice;
+  notice?: Notice;
   resolve?: Resolve;
   storage?: FollowWorld;
 };
@@ -87,7 +88,11 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
       clock,
     }),
   );
-  const cache = opening.use(createCache(config.cache, { clock, notice }));
+  // Where nothing is kept, no folder is opened, and no replica has to hear of purges.
+  const { enabled: isCaching, disk } = config.cache;
+  const cache = opening.use(
+    createCache(isCaching ? config.cache : { ...config.cache, disk: { ...disk, dir: undefined } }, { clock, notice }),
+  );
   const count = opening.use(
     createClientLimit(config.clientLimit, { redis: config.redis, replicas: () => slots.replicas, clock }),
   );
@@ -95,25 +100,12 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const agent = createAgent(new URL(url), upstream, { clock, names, tls });
   const proxy = opening.use(createUpstreamProxy({ ...upstream, url }, clock, agent));
   const redirects = redirectMode(config.redirects);
-  // Storages are reached the same way out, by the same authorities; but our certificate is for the upstream alone.
-  const wayToStorages = (): FollowWorld => {
-    const without = tls && { toProxy: tls.toProxy, toUpstream: tls.toProxy };
-    if (upstream.proxy === undefined) return { secureContext: without?.toUpstream };
-    const agents = new Map<string, HttpAgent>();
-    opening.defer(() => agents.forEach((each) => each.destroy()));
-    return {
-      agentFor({ origin }) {
-        const known = agents.get(origin) ?? createAgent(new URL(origin), upstream, { clock, names, tls: without });
-        agents.set(origin, known);
-        return known;
-      },
-    };
+  const follow = (): Layer[] => {
+    if (redirects !== 'follow') return [];
+    const { world } = opening.use(openWayToStorages(upstream, { clock, names, tls }));
+    return [withRedirects({ ...config.redirects, ...upstream, url }, clock, { ...world, ...storage })];
   };
-  const follow: Layer[] =
-    redirects === 'follow'
-      ? [withRedirects({ ...config.redirects, ...upstream, url }, clock, { ...wayToStorages(), ...storage })]
-      : [];
-  const send = stack(...follow, withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
+  const send = stack(...follow(), withRetry(config.retry, clock), withQuota(slots, clock))(proxy.send);
   const flights = opening.use(createFlights<Fetched, Leader>({ maxAgeMs: JOINABLE_MS }, clock));
   const isProven = (app: string, token: string) => access.isProven(app, token);
   const asking: FetchDeps & { answer: RelayLimits } = {
@@ -136,7 +128,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
       clientKey: createClientKey(quota.fairBy, isProven),
     },
   };
-  const isWarming = config.cache.enabled && config.cache.warmOnUpload;
+  const isWarming = isCaching && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(asking)) : undefined;
 
   const limitRules = {
@@ -174,7 +166,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
       },
       parts,
     },
-    isCaching: config.cache.enabled,
+    isCaching,
     flights,
     waitingOf: (place) => slots.waitingOf(place),
     warmer,
@@ -205,7 +197,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
   const hot = createHot({ ...deps, trusts, commonFields }, app);
   const edge = createEdge(
-    config.cache.enabled ? hot : app,
+    isCaching ? hot : app,
     limits,
     (code, socket) => refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
     createPassthrough(config.passthrough),
@@ -215,7 +207,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     await closeServer(edge, withinMs, clock);
   };
   opening.defer(() => drain(0));
-  const purges = opening.use(createPurges(cache, config.redis, clock));
+  const purges = opening.use(createPurges(cache, isCaching ? config.redis : undefined, clock));
   const admin = createServer(
     createAdmin({
       isReady: () => !isDraining,
@@ -241,40 +233,4 @@ async function tlsOf(config: Config['upstream']): Promise<UpstreamTls> {
   if (!('mistakes' in tls)) return tls;
   const problems = tls.mistakes.map(({ key, message }) => ({ place: NOWHERE, path: `upstream.${key}`, message }));
   throw new ConfigError(problems);
-}
-
-/** An address that cannot be listened on; the message says which key to change. */
-export class ListenError extends Error {}
-
-async function listen(server: Server, { host, port }: { host: string; port: number }, key: string): Promise<string> {
-  server.listen(port, host);
-  try {
-    await once(server, 'listening');
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    const text = `cannot listen on ${host}:${port} (${code}): choose another ${key}.host or ${key}.port`;
-    throw new ListenError(text, { cause });
-  }
-  const address = server.address() as AddressInfo;
-  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `http://${name}:${address.port}`;
-}
-
-/** How often idle connections are looked for while a drain waits, in ms. */
-const SWEEP_MS = 50;
-
-async function closeServer(server: Server, withinMs: number, clock: Clock): Promise<void> {
-  if (!server.listening) return;
-  const closed = once(server, 'close');
-  server.close();
-  const sweep = (): (() => void) =>
-    clock.after(SWEEP_MS, () => {
-      server.closeIdleConnections();
-      cancelSweep = sweep();
-    });
-  let cancelSweep = sweep();
-  const cancelDeadline = clock.after(withinMs, () => server.closeAllConnections());
-  await closed;
-  cancelSweep();
-  cancelDeadline();
 }

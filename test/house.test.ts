@@ -22,6 +22,7 @@ const GROUND = new Set([
   'errors.ts',
   'clock.ts',
   'logger.ts',
+  'notice.ts',
   'log-line.ts',
   'request-log.ts',
   'scrub.ts',

@@ -49,7 +49,8 @@ http {
 }
 `;
 
-async function isOpen(port: number): Promise<boolean> {
+/** Whether something listens on a port of this machine; a moment passes when nothing does. */
+export async function isOpen(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {
     await once(socket, 'connect');

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../test/kit/redis.ts';
+import { isOpen } from '../quota/nginx.ts';
 import type { Server } from './processes.ts';
 
 /** What nginx stands in front of, how much that allows in a second, if anything is to be held back, and on which core. */
@@ -84,15 +84,3 @@ http {
   }
 }
 `;
-
-async function isOpen(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return new Promise((resolve) => setTimeout(resolve, 20, false));
-  } finally {
-    socket.destroy();
-  }
-}

@@ -6,6 +6,7 @@
  * that never goes back, at which the attempt that got the answer was sent, or earlier; never later.
  */
 import type { Clock } from '../clock.ts';
+import type { Notice } from '../notice.ts';
 import type { RedisConfig } from '../redis/config.ts';
 import type { Bearer, TokenKind } from './bearer.ts';
 import type { AccessConfig } from './config.ts';
@@ -69,9 +70,6 @@ export type Access = AsyncDisposable & {
 /** What is remembered, and whether it is shared: not, with others at the moment, or not while Redis is away. */
 export type AccessStats = { tokens: number; files: number; shown: number; shared: 'off' | 'connected' | 'away' };
 
-/** Tells the operator what replicas do not share, and when that changes. */
-export type AccessNotice = (level: 'info' | 'warn', message: string, details?: object) => void;
-
 /** What the room needs besides its config. */
 export type AccessDeps = {
   /** `digestKey` as configured, and `realm`: what the tokens belong to, which is the upstream. */
@@ -80,7 +78,7 @@ export type AccessDeps = {
   redis?: (RedisConfig & Pick<SharedFactsOptions, 'shiftMs'>) | undefined;
   /** How long a stored file may be shown, by the cache's own rule: proofs are kept for as long. */
   lifetimeMs: number;
-  notice?: AccessNotice;
+  notice?: Notice;
   clock: Clock;
 };
 

@@ -18,7 +18,7 @@ import type { Digests } from './digest.ts';
 import type { FirstSights } from './first-sights.ts';
 import { grantOf, NEVER, type TokenFacts, type Windows } from './may-see.ts';
 import type { Verifier } from './offline/verify.ts';
-import type { SharedFacts } from './shared-facts.ts';
+import type { SharedFacts } from './facts.ts';
 import type { TokenBook, TokenRecord, TokenRefusal } from './token-book.ts';
 
 /** What is known of tokens. */

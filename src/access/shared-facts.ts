@@ -12,7 +12,6 @@
  * 4. This replica's own refusals are told until Redis has them, and again after Redis has lost its memory.
  */
 import { randomUUID } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { connectRedis, type RedisConnection, whyAway } from '../redis/connection.ts';
 import { createSubscriber, type Subscriber } from '../redis/subscriber.ts';
@@ -25,43 +24,10 @@ import {
   factsName,
   type Reply,
 } from './facts-script.ts';
+import type { News, SharedFacts, Told } from './facts.ts';
 import { NEVER } from './may-see.ts';
+import { type OwnRefusal, OwnRefusals } from './own-refusals.ts';
 import type { TokenRefusal } from './token-book.ts';
-
-/** What a replica has learnt; times as in may-see.ts. `endsInMs`: until the token's own end. */
-export type News = {
-  acceptedAt?: number;
-  provenAt?: number;
-  endsInMs?: number;
-  /** To be told the first sight of what a token proves to be, which is remembered for so long. */
-  claimForMs?: number;
-};
-
-/** What all replicas know. */
-export type Told = {
-  acceptedAt: number;
-  provenAt: number;
-  /** What the token was refused for, if it was refused after all that was accepted. */
-  refusal: TokenRefusal | undefined;
-  firstSeenAt: number;
-  /** When it was asked. */
-  askedAt: number;
-};
-
-/** A refusal by the upstream; `spendForMs`: what the token proves to be has no first sight left, for so long. */
-export type OwnRefusal = { refusal: TokenRefusal; refusedAt: number; spendForMs?: number | undefined };
-
-/** What replicas tell each other. */
-export type SharedFacts = AsyncDisposable & {
-  /** Tells and asks, in one; undefined while Redis is away. Never rejects, and never takes much longer than a command may. */
-  merge(key: string, news: News): Promise<Told | undefined>;
-  /** Tells all replicas that a token was refused; kept and told later while Redis is away. */
-  refuse(key: string, own: OwnRefusal): void;
-  /** Whether Redis answers, and messages are heard. */
-  readonly isConnected: boolean;
-  /** Since when no message can have been missed. */
-  readonly heardSince: number;
-};
 
 /** Which Redis, who hears of another replica's refusals, and who is told that Redis is away, and back. */
 export type SharedFactsOptions = FactsScriptOptions & {
@@ -78,8 +44,7 @@ const BEAT_MS = 1000;
 const PROBE_MS = 250;
 /** Who has not heard so many of its own beats is deaf. */
 const DEAF_BEATS = 3;
-/** How many own refusals are kept to be told again, and how many are told at once. */
-const MAX_REFUSALS = 10_000;
+/** How many own refusals are told at once. */
 const AT_ONCE = 32;
 
 const REFUSALS: ReadonlySet<string> = new Set<TokenRefusal>(['token-refused', 'service-forbidden']);
@@ -98,8 +63,7 @@ class RedisFacts implements SharedFacts {
   readonly #script: FactsScript;
   readonly #subscriber: Subscriber;
   readonly #theirs: TheirClock;
-  /** By key; `epoch` is the run of Redis's memory that has it. */
-  readonly #refusals: LRUCache<string, OwnRefusal & { epoch: string }>;
+  readonly #refusals: OwnRefusals;
   #epoch = '';
   #endsEpoch = false;
   #isAway = true;
@@ -117,7 +81,7 @@ class RedisFacts implements SharedFacts {
     this.#options = options;
     this.#clock = clock;
     this.#theirs = createTheirClock(() => clock.monotonic());
-    this.#refusals = new LRUCache({ max: MAX_REFUSALS });
+    this.#refusals = new OwnRefusals(options.keepMs);
     this.#redis = connectRedis(options.url, (reason) => this.#goAway(reason));
     this.#script = createFactsScript(this.#redis, options);
     this.#redis.on('ready', () => this.#beatAfter(0));
@@ -151,7 +115,7 @@ class RedisFacts implements SharedFacts {
   }
 
   refuse(key: string, own: OwnRefusal): void {
-    this.#refusals.set(key, { ...own, epoch: '' });
+    this.#refusals.add(key, own);
     void this.#tellRefusal(key);
   }
 
@@ -171,12 +135,9 @@ class RedisFacts implements SharedFacts {
   }
 
   async #tellRefusal(key: string): Promise<void> {
-    const own = this.#refusals.get(key);
-    if (!own || this.#isAway) return;
-    const isOver = this.#clock.monotonic() - own.refusedAt > this.#options.keepMs;
-    if (isOver) this.#refusals.delete(key);
-    const bounds = this.#theirs.boundsAt(own.refusedAt);
-    if (isOver || bounds === undefined) return;
+    const own = this.#isAway ? undefined : this.#refusals.of(key, this.#clock.monotonic());
+    const bounds = own && this.#theirs.boundsAt(own.refusedAt);
+    if (!own || !bounds) return;
     const { refusal, spendForMs } = own;
     const text = [this.#replica, key, refusal, this.#epoch, bounds.latest.toFixed(3)].join(' ');
     const told = await this.#call({
@@ -278,9 +239,9 @@ class RedisFacts implements SharedFacts {
   async #tellAgain(): Promise<void> {
     if (this.#isTelling) return;
     this.#isTelling = true;
-    const untold = [...this.#refusals.entries()].filter(([, { epoch }]) => epoch !== this.#epoch);
+    const untold = this.#refusals.untold(this.#epoch);
     for (let i = 0; i < untold.length && !this.#isAway; i += AT_ONCE) {
-      await Promise.all(untold.slice(i, i + AT_ONCE).map(([key]) => this.#tellRefusal(key)));
+      await Promise.all(untold.slice(i, i + AT_ONCE).map((key) => this.#tellRefusal(key)));
     }
     this.#isTelling = false;
   }

@@ -9,6 +9,7 @@
 import * as nodeFiles from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
+import type { Notice } from '../notice.ts';
 import { codeOf, type Files } from './disk/files.ts';
 import { FolderTaken, type TakeLock, takeLock } from './disk/lock.ts';
 import { Log, type LogLimits } from './disk/log.ts';
@@ -16,14 +17,14 @@ import { Pending } from './disk/pending.ts';
 import { printOf } from './disk/places.ts';
 import { draft } from './disk/record.ts';
 import type { Counts } from './disk/shelf.ts';
-import { type DiskNotice, Trouble } from './disk/trouble.ts';
+import { Trouble } from './disk/trouble.ts';
 import { type CacheKey, type Entry, isExpired, type Selector, textOf } from './entry.ts';
 
 /** Where, how much, how long; and what must stay free for others. */
 export type DiskOptions = LogLimits & { dir: string };
 
 /** What the disk tier stands on; `files` and `takeLock` are the system's unless told otherwise. */
-export type DiskDeps = { clock: Clock; notice: DiskNotice; files?: Files; takeLock?: TakeLock };
+export type DiskDeps = { clock: Clock; notice: Notice; files?: Files; takeLock?: TakeLock };
 
 /** What is on the disk, how often it was asked for, and whether it is to be had at all. */
 export type DiskStats = Counts & {

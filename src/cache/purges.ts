@@ -22,8 +22,8 @@ export type Purges = Disposable & { purge(selector: Selector): Promise<Purged> }
 const LAYOUT = 'v1';
 
 /** Opens the way to the other replicas, where there is a Redis. */
-export function createPurges(cache: Cache, redis: RedisConfig, clock: Clock): Purges {
-  if (redis.url === undefined) {
+export function createPurges(cache: Cache, redis: RedisConfig | undefined, clock: Clock): Purges {
+  if (redis?.url === undefined) {
     return {
       purge: async (selector) => ({ isLasting: await cache.purge(selector), others: 'none known' }),
       [Symbol.dispose]() {},

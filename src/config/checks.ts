@@ -1,14 +1,9 @@
 /**
  * What no single key can tell: values that clash with each other, and values that do not do what they seem to.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { redirectMode } from '../upstream/redirects.ts';
-import { type Key, valueAt } from './keys.ts';
 import { NOWHERE, type Place, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
-
-/** Keys that later versions fulfil, and what follows from them today. */
-const NOT_YET: Record<string, string> = {};
 
 /** Two ports that cannot both be listened on. */
 export function findClashes(config: Config, places: ReadonlyMap<string, Place>, emulator: boolean): Problem[] {
@@ -33,21 +28,9 @@ export function findClashes(config: Config, places: ReadonlyMap<string, Place>, 
   });
 }
 
-/** What the operator should know about a configuration that is valid; `named` are the keys that somebody set. */
-export function findWarnings(
-  config: Config,
-  keys: readonly Key[],
-  named: ReadonlySet<string>,
-  emulator: boolean,
-): string[] {
-  const warnings = keys.flatMap((key) => {
-    const follows = NOT_YET[key.path];
-    // Who starts from a copy of config/default.yaml has set every key, and meant none of them.
-    if (follows === undefined || !named.has(key.path) || isDeepStrictEqual(valueAt(config, key.path), key.default)) {
-      return [];
-    }
-    return [`${key.path} is set, but this version does not use it yet: ${follows}`];
-  });
+/** What the operator should know about a configuration that is valid. */
+export function findWarnings(config: Config, emulator: boolean): string[] {
+  const warnings: string[] = [];
   const { upstream, spool, limits, redirects } = config;
   if (emulator && upstream.url !== undefined) {
     warnings.push('upstream.url is set, but with --emulator everything goes to the embedded emulator, nothing to it');

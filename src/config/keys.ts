@@ -81,10 +81,6 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   return byBare.get(close ?? '') ?? candidates.find((candidate) => bare(candidate.split('.').at(-1) ?? '') === last);
 }
 
-/** The value at a dotted path. */
-export const valueAt = (tree: unknown, path: string): unknown =>
-  path.split('.').reduce((value, name) => (isSection(value) ? value[name] : undefined), tree);
-
 /** Puts values by their dotted paths into one tree; of two for the same path the later one stays. */
 export function treeOf(values: Iterable<readonly [path: string, value: unknown]>): unknown {
   const tree: Record<string, unknown> = {};

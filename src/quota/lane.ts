@@ -33,6 +33,7 @@ export class Lane<Waiter extends Place> {
   readonly #left = new Map<string, number>();
   #pass = 0;
   #size = 0;
+  #clients = 0;
 
   constructor(weightOf: (app: string) => number) {
     this.#weightOf = weightOf;
@@ -42,10 +43,9 @@ export class Lane<Waiter extends Place> {
     return this.#size;
   }
 
+  /** Clients that wait, each counted in each app and class: asked for with every request, so it is kept. */
   get clients(): number {
-    let clients = 0;
-    for (const { classes } of this.#apps.values()) for (const lines of classes.values()) clients += lines.size;
-    return clients;
+    return this.#clients;
   }
 
   sizeOf(app: string): number {
@@ -60,7 +60,9 @@ export class Lane<Waiter extends Place> {
       classes: new Map(),
     }));
     const lines = entry(app.classes, waiter.priority, () => new Map<string, Line<Waiter>>());
-    entry(lines, waiter.client, () => new Set<Waiter>()).add(waiter);
+    const line = entry(lines, waiter.client, () => new Set<Waiter>());
+    if (line.size === 0) this.#clients += 1;
+    line.add(waiter);
     app.size += 1;
     this.#size += 1;
   }
@@ -91,7 +93,10 @@ export class Lane<Waiter extends Place> {
     if (!app || !lines || !line?.delete(waiter)) return false;
     this.#size -= 1;
     app.size -= 1;
-    if (line.size === 0) lines.delete(waiter.client);
+    if (line.size === 0) {
+      lines.delete(waiter.client);
+      this.#clients -= 1;
+    }
     if (lines.size === 0) app.classes.delete(waiter.priority);
     if (app.classes.size === 0) {
       this.#apps.delete(waiter.app);

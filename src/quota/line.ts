@@ -93,6 +93,7 @@ export class Line {
     const track = this.#tracks.of(app);
     if (!track.isIdle) return undefined;
     await track.ask({ count: 1, clients: this.#deps.here.clients, accepted: false });
+    if (this.#isClosed) track.keep(0);
     const isFree = this.queue.size === 0 && track.outlook.room >= this.#deps.spareRoom;
     const slot = isFree ? track.takeDue() : undefined;
     this.#serve();

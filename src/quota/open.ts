@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
+import type { Notice } from '../notice.ts';
 import type { RedisConfig } from '../redis/config.ts';
 import { connectRedis, type RedisConnection, whyAway } from '../redis/connection.ts';
 import type { QuotaConfig } from './config.ts';
@@ -10,11 +11,8 @@ import { allowancesBy, EGRESS, readWeights, scopesBy } from './scopes.ts';
 import { createSharedLedger } from './shared-ledger.ts';
 import { createSlots, type Slots } from './slots.ts';
 
-/** What the quota tells its operator: that Redis is away or back, or that replicas disagree. */
-export type QuotaNotice = (level: 'info' | 'warn', message: string, details?: object) => void;
-
 /** The rule, where it is kept, for which egress, and whom to tell. */
-export type OpenQuotaOptions = { quota: QuotaConfig; redis: RedisConfig; egress: string; notice: QuotaNotice };
+export type OpenQuotaOptions = { quota: QuotaConfig; redis: RedisConfig; egress: string; notice: Notice };
 
 /** Opens the quota: shared through Redis where one is configured, else of this process alone. */
 export async function openQuota({ quota, redis, egress, notice }: OpenQuotaOptions, clock: Clock): Promise<Slots> {
@@ -39,7 +37,7 @@ async function openShared(
   { url, keyPrefix }: RedisConfig & { url: string },
   quota: QuotaConfig,
   egress: string,
-  notice: QuotaNotice,
+  notice: Notice,
   clock: Clock,
 ): Promise<Ledger> {
   const allowances = allowancesBy(quota);

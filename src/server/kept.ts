@@ -223,7 +223,7 @@ async function settle(
   await respondWithFile({ outcome, sentAt, bearer, asked }, req, res, exchange, deps);
 }
 
-/** Whether it is the upstream that cannot answer, whoever asks. */
+/** Answers with an entry, and tells what became of the request in the cache. */
 function answer(entry: Entry, status: string, req: Request, res: Response, exchange: Exchange, deps: KeptDeps) {
   exchange.cache = status;
   res.setHeader('Cache-Status', status);

@@ -25,7 +25,7 @@ export async function learnUpload(
 }
 
 /** The files that an upload's answer names, as far as it has the shape that Easemob documents. */
-function filesIn(body: Buffer): UploadedFile[] {
+export function filesIn(body: Buffer): UploadedFile[] {
   const { entities } = parseObject(body);
   if (!Array.isArray(entities)) return [];
   return (entities as unknown[]).flatMap((entity): UploadedFile[] => {

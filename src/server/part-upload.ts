@@ -10,7 +10,6 @@
 import type { Request } from 'express';
 import { GatewayError } from '../errors.ts';
 import { maxBodyBytes } from '../policy/size.ts';
-import { isFileName } from '../policy/target.ts';
 import { siblingHeaders } from '../upstream/headers.ts';
 import type { Outcome } from '../upstream/send.ts';
 import type { SpooledBody } from '../upstream/spooled-body.ts';
@@ -19,12 +18,14 @@ import { letContinue } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { forward } from './forward.ts';
 import { limit } from './limit.ts';
-import { publicOrigin, withOrigin } from './public-url.ts';
-import { parseObject, readWhole } from './read-whole.ts';
+import { filesIn } from './learn-upload.ts';
+import { atOurPlace } from './public-url.ts';
+import { readWhole } from './read-whole.ts';
 import { respond } from './respond.ts';
 import type { Handler } from './serve.ts';
 import type { SharedFileDeps } from './shared-file.ts';
 import { type AdmittedSibling, admitSibling, methodOf, pathOf, takeSmall, unstored } from './sibling.ts';
+import { takeBody } from './take-body.ts';
 
 /** What a form may have around its part that does not count as the file. */
 const FREE_BYTES = 4 * 1024;
@@ -35,8 +36,8 @@ export const beginParts =
   async (req, res, exchange) => {
     const { outcome } = await sendSmall(req, res, exchange, deps);
     const read = await readWhole(outcome, deps);
-    for (const id of read.whole ? uploadsIn(read.whole) : []) {
-      if (!(await deps.siblings.parts.begin(exchange.app ?? '', id))) throw uncounted();
+    for (const { uuid } of read.whole ? filesIn(read.whole) : []) {
+      if (!(await deps.siblings.parts.begin(exchange.app ?? '', uuid))) throw uncounted();
     }
     await respond(unstored(read.outcome, exchange), req, res, exchange, deps);
   };
@@ -50,22 +51,12 @@ export const sendPart =
     const { announcedBytes, watch } = admitPart(req, deps);
     await limit(req, res, exchange, admitted.token.value, deps.limit);
     letContinue(req, res);
-    const body = await deps.spool.take(req, {
-      ...(announcedBytes === undefined ? {} : { announcedBytes }),
-      maxBytes: maxBodyBytes(deps.size),
-      ...(watch && { watch }),
-      ...deps.body,
-      clock: deps.clock,
-      signal: exchange.signal,
-    });
-    try {
-      exchange.bytesIn = body.bytes;
-      const counted = watch ? Math.max(watch.fileBytes, body.bytes - FREE_BYTES) : body.bytes;
-      const outcome = await sendCounted(req, admitted, body, counted, exchange, deps);
-      await respond(unstored(outcome, exchange), req, res, exchange, deps);
-    } finally {
-      await body.release();
-    }
+    const limits = { announcedBytes, maxBytes: maxBodyBytes(deps.size), watch };
+    await using taken = await takeBody(req, limits, exchange, deps);
+    const { body } = taken;
+    const counted = watch ? Math.max(watch.fileBytes, body.bytes - FREE_BYTES) : body.bytes;
+    const outcome = await sendCounted(req, admitted, body, counted, exchange, deps);
+    await respond(unstored(outcome, exchange), req, res, exchange, deps);
   };
 
 /** POST and DELETE …/part-upload/{id}: the upload is over. Its answer names the file, and so a place. */
@@ -77,11 +68,7 @@ export const endParts =
       await deps.siblings.parts.end(exchange.app ?? '', target.id);
     }
     const read = await readWhole(outcome, deps);
-    const origin = publicOrigin(req, deps.publicUrl);
-    const answer =
-      read.outcome.kind === 'answer' && read.whole !== undefined && origin !== undefined
-        ? { ...read.outcome, whole: withOrigin(read.whole, origin) }
-        : read.outcome;
+    const answer = atOurPlace(read.outcome, req, deps.publicUrl);
     await respond(unstored(answer, exchange), req, res, exchange, deps);
   };
 
@@ -149,13 +136,3 @@ function mayBeTaken(outcome: Outcome): boolean {
 
 const uncounted = () =>
   new GatewayError('PARTS_UNCOUNTED', { retryAfterMs: 1000, reason: 'the parts of an upload cannot be summed now' });
-
-/** The uploads that an answer names; the names become parts of keys. */
-function uploadsIn(body: Buffer): string[] {
-  const { entities } = parseObject(body);
-  if (!Array.isArray(entities)) return [];
-  return (entities as unknown[]).flatMap((entity) => {
-    const uuid = typeof entity === 'object' && entity !== null && 'uuid' in entity ? entity.uuid : undefined;
-    return typeof uuid === 'string' && isFileName(uuid) ? [uuid] : [];
-  });
-}

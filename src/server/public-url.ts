@@ -8,6 +8,7 @@
 import type { Request } from 'express';
 import { type Node, parseTree } from 'jsonc-parser';
 import { isHost } from '../policy/head.ts';
+import type { Outcome } from '../upstream/send.ts';
 
 /** The origin by which this request's client reaches the gateway: as configured, or as it, or a trusted proxy, says. */
 export function publicOrigin(req: Request, publicUrl: string | undefined): string | undefined {
@@ -20,6 +21,18 @@ export function publicOrigin(req: Request, publicUrl: string | undefined): strin
 export type NamedPlace = { names: readonly string[]; below?: string };
 
 const URI: NamedPlace = { names: ['uri'] };
+
+/** An answer that was read whole, with the gateway's address in the place of the upstream's; any other as it is. */
+export function atOurPlace(
+  outcome: Outcome,
+  req: Request,
+  publicUrl: string | undefined,
+  places?: readonly NamedPlace[],
+): Outcome {
+  if (outcome.kind !== 'answer' || outcome.whole === undefined) return outcome;
+  const origin = publicOrigin(req, publicUrl);
+  return origin === undefined ? outcome : { ...outcome, whole: withOrigin(outcome.whole, origin, places) };
+}
 
 /** Puts another origin into the `uri` of an answer, and where else it is said to name a place; what has none stays as it is. */
 export function withOrigin(body: Buffer, origin: string, places: readonly NamedPlace[] = [URI]): Buffer {

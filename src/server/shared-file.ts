@@ -1,18 +1,18 @@
 import { maxBodyBytes, type SizePolicy } from '../policy/size.ts';
 import { sharedFileHeaders, siblingHeaders } from '../upstream/headers.ts';
-import type { Spool } from '../upstream/spool.ts';
 import { admit } from './admit.ts';
 import { letContinue } from './edge.ts';
 import { forward } from './forward.ts';
 import { limit } from './limit.ts';
-import { publicOrigin, withOrigin } from './public-url.ts';
+import { atOurPlace } from './public-url.ts';
 import { readWhole } from './read-whole.ts';
 import { respond } from './respond.ts';
 import type { Handler } from './serve.ts';
 import { admitSibling, pathOf, type SiblingDeps, unstored } from './sibling.ts';
+import { takeBody, type TakeDeps } from './take-body.ts';
 
 /** What uploads that are none of a chat file's need on their way. */
-export type SharedFileDeps = SiblingDeps & { size: SizePolicy; spool: Spool; publicUrl: string | undefined };
+export type SharedFileDeps = SiblingDeps & TakeDeps & { size: SizePolicy; publicUrl: string | undefined };
 
 /** POST …/share_files: a file for a group or a room. What holds for uploads holds for it: its size, its form, its line. */
 export const shareFile =
@@ -23,29 +23,14 @@ export const shareFile =
     const { announcedBytes, watch } = admit(req, deps.size);
     await limit(req, res, exchange, token.value, deps.limit);
     letContinue(req, res);
-    const body = await deps.spool.take(req, {
-      ...(announcedBytes === undefined ? {} : { announcedBytes }),
-      maxBytes: maxBodyBytes(deps.size),
-      watch,
-      ...deps.body,
-      clock: deps.clock,
-      signal: exchange.signal,
-    });
-    try {
-      exchange.bytesIn = body.bytes;
-      const headers = siblingHeaders(req.headers, token.value);
-      const request = { method: 'POST', path: pathOf(target), headers, body } as const;
-      const { outcome } = await forward(deps, request, { kind: 'upload', bearer, isTelling: false }, exchange);
-      const read = await readWhole(outcome, deps);
-      const origin = publicOrigin(req, deps.publicUrl);
-      const answer =
-        read.outcome.kind === 'answer' && read.whole !== undefined && origin !== undefined
-          ? { ...read.outcome, whole: withOrigin(read.whole, origin, placesIn(exchange.app ?? '')) }
-          : read.outcome;
-      await respond(unstored(answer, exchange), req, res, exchange, deps);
-    } finally {
-      await body.release();
-    }
+    const limits = { announcedBytes, maxBytes: maxBodyBytes(deps.size), watch };
+    await using taken = await takeBody(req, limits, exchange, deps);
+    const headers = siblingHeaders(req.headers, token.value);
+    const request = { method: 'POST', path: pathOf(target), headers, body: taken.body } as const;
+    const { outcome } = await forward(deps, request, { kind: 'upload', bearer, isTelling: false }, exchange);
+    const read = await readWhole(outcome, deps);
+    const answer = atOurPlace(read.outcome, req, deps.publicUrl, placesIn(exchange.app ?? ''));
+    await respond(unstored(answer, exchange), req, res, exchange, deps);
   };
 
 /** Where such an answer says where the file is; an address elsewhere is no address of this API's. */

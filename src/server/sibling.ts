@@ -1,7 +1,5 @@
 import type { Request } from 'express';
-import type { Access } from '../access/access.ts';
 import type { Bearer } from '../access/bearer.ts';
-import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Sibling } from '../policy/passthrough.ts';
 import type { Token } from '../policy/token.ts';
@@ -9,7 +7,6 @@ import type { PartSums } from '../quota/part-sums.ts';
 import { siblingHeaders } from '../upstream/headers.ts';
 import type { Method, Outcome } from '../upstream/send.ts';
 import type { Spool } from '../upstream/spool.ts';
-import type { SpooledBody } from '../upstream/spooled-body.ts';
 import { admitBody } from './admit.ts';
 import { authorizeApp, authorizeBearer, type AuthorizePolicy } from './authorize.ts';
 import { letContinue } from './edge.ts';
@@ -20,16 +17,14 @@ import { openSibling } from './open.ts';
 import { recognise } from './recognise.ts';
 import { respond, type RespondDeps } from './respond.ts';
 import type { Handler } from './serve.ts';
+import { takeBody, type TakeDeps, type TakeLimits } from './take-body.ts';
 
 /** What the paths beside the files need on their way. */
 export type SiblingDeps = RespondDeps &
   ForwardDeps & {
-    clock: Clock;
-    access: Access;
     authorize: AuthorizePolicy;
     limit: LimitRules;
-    /** ms without a byte, and ms for the whole body. */
-    body: { idleMs: number; totalMs: number };
+    body: TakeDeps['body'];
     siblings: {
       /** Where their bodies wait: in memory, and nowhere else. */
       spool: Spool;
@@ -78,18 +73,12 @@ export async function admitSibling(
 }
 
 /** Takes a small body into memory, to be let go when its scope ends. */
-export async function takeSmall(
+export const takeSmall = (
   req: Request,
-  { announcedBytes, maxBytes }: { announcedBytes: number | undefined; maxBytes: number },
+  limits: TakeLimits,
   exchange: Exchange,
-  { siblings, body: times, clock }: Pick<SiblingDeps, 'siblings' | 'body' | 'clock'>,
-): Promise<AsyncDisposable & { body: SpooledBody }> {
-  const announced = announcedBytes === undefined ? {} : { announcedBytes };
-  const { signal } = exchange;
-  const body = await siblings.spool.take(req, { ...announced, maxBytes, ...times, clock, signal });
-  exchange.bytesIn = body.bytes;
-  return { body, [Symbol.asyncDispose]: () => body.release() };
-}
+  { siblings, body, clock }: Pick<SiblingDeps, 'siblings' | 'body' | 'clock'>,
+): ReturnType<typeof takeBody> => takeBody(req, limits, exchange, { spool: siblings.spool, body, clock });
 
 /** The address of a path beside the files at the upstream, as it was judged. */
 export const pathOf = ({ path, query }: Sibling): string => (query === '' ? path : `${path}?${query}`);

@@ -3,6 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { connected } from '../quota/redis-account.ts';
 import {
   accepts,
+  no,
+  pair,
+  yes,
   bearerOf,
   open,
   refuses,
@@ -14,15 +17,6 @@ import {
   WINDOW,
   type World,
 } from './replica-kit.ts';
-
-const yes = { allowed: true, usedGrace: false };
-const no = (reason: string) => ({ allowed: false, reason });
-
-const pair = async (world: World): Promise<[Replica, Replica]> => {
-  const [a, b] = await Promise.all([replicaIn(world), replicaIn(world)]);
-  open(a.access, b.access);
-  return [a, b];
-};
 
 /** The longest of some looks at tokens that nobody knows, in ms of real time. */
 const slowestLook = async ({ access }: Replica, looks: number): Promise<number[]> => {

@@ -104,3 +104,14 @@ export const accepts = ({ access }: { access: Access }, token: string, sentAt: n
 /** The upstream refused the token. */
 export const refuses = ({ access }: { access: Access }, token: string, sentAt: number): void =>
   void access.learnRefusal(bearerOf(access, token), BAD_TOKEN, sentAt);
+
+/** What a look comes to. */
+export const yes = { allowed: true, usedGrace: false };
+export const no = (reason: string) => ({ allowed: false, reason });
+
+/** Two replicas that know the file to be open. */
+export async function pair(world: World): Promise<[Replica, Replica]> {
+  const [a, b] = await Promise.all([replicaIn(world), replicaIn(world)]);
+  open(a.access, b.access);
+  return [a, b];
+}

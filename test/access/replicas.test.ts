@@ -5,6 +5,9 @@ import { freePort } from '../kit/redis.ts';
 import { connected } from '../quota/redis-account.ts';
 import {
   accepts,
+  no,
+  pair,
+  yes,
   alone,
   APP,
   BANNED,
@@ -21,13 +24,9 @@ import {
 } from './replica-kit.ts';
 import { AGORA, agoraToken } from './tokens-kit.ts';
 
-const yes = { allowed: true, usedGrace: false };
-const no = (reason: string) => ({ allowed: false, reason });
-
 /** Two replicas that know the file to be open. */
 const two = async (world: World) => {
-  const [a, b] = await Promise.all([replicaIn(world), replicaIn(world)]);
-  open(a.access, b.access);
+  const [a, b] = await pair(world);
   return { a, b, now: () => world.clock.monotonic() };
 };
 

@@ -5,10 +5,10 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createUpstreamProxy } from '../../src/upstream/proxy.ts';
-import type { OutboundRequest, Outcome } from '../../src/upstream/send.ts';
 import type { SpooledBody } from '../../src/upstream/spooled-body.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';
 import { type RawRequest, startRawUpstream } from '../kit/raw-upstream.ts';
+import { outbound, readText } from './outbound-kit.ts';
 
 const CONFIG = { connectTimeoutMs: 5000, answerTimeoutMs: 5000, idleTimeoutMs: 5000, maxSockets: 8, keepAliveMs: 4000 };
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
@@ -23,48 +23,22 @@ async function start(answer: (request: RawRequest, count: number) => void, clock
   return { upstream, send: proxy.send };
 }
 
-const request = (more: Partial<OutboundRequest> = {}): OutboundRequest => ({
-  method: 'GET',
-  path: '/o/a/chatfiles/x',
-  headers: { authorization: 'Bearer t', connection: 'keep-alive' },
-  signal: new AbortController().signal,
-  turn: {
-    client: 'c',
-    app: 'o/a',
-    bearer: 'b',
-    kind: 'download',
-    isProven: true,
-    isSpare: false,
-    priority: 0,
-    maxWaitMs: 1000,
-  },
-  trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
-  ...more,
-});
-
 const bodyOf = (bytes: Buffer): SpooledBody => ({
   bytes: bytes.length,
   open: () => Readable.from([bytes]),
   release: async () => {},
 });
 
-async function read(outcome: Outcome): Promise<string> {
-  if (outcome.kind !== 'answer') throw new Error(`no answer: ${outcome.kind}`);
-  const chunks = await Array.fromAsync(outcome.body as AsyncIterable<Buffer>);
-  outcome.release();
-  return Buffer.concat(chunks).toString();
-}
-
 describe('one attempt', () => {
   it('brings the answer of the upstream', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
-    expect(await read(await send(request()))).toBe('ok');
+    expect(await readText(await send(outbound()))).toBe('ok');
     expect(upstream.requests[0]?.head.split('\r\n')[0]).toBe('GET /o/a/chatfiles/x HTTP/1.1');
   });
 
   it('sends the headers it was given, the host of the upstream, and nothing else', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
-    await read(await send(request()));
+    await readText(await send(outbound()));
     const lines = upstream.requests[0]?.head
       .split('\r\n')
       .slice(1)
@@ -76,14 +50,14 @@ describe('one attempt', () => {
   it('sends a body with its length, and again from the start with the next attempt', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
     const body = bodyOf(Buffer.from('a body'));
-    for (const _ of [1, 2]) await read(await send(request({ method: 'POST', body })));
+    for (const _ of [1, 2]) await readText(await send(outbound({ method: 'POST', body })));
     expect(upstream.requests.map((each) => each.body.toString())).toEqual(['a body', 'a body']);
     expect(upstream.requests[0]?.head).toMatch(/^content-length: 6$/im);
   });
 
   it('keeps the connection for the next one', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
-    for (const _ of [1, 2, 3]) await read(await send(request()));
+    for (const _ of [1, 2, 3]) await readText(await send(outbound()));
     expect(upstream.connections).toBe(1);
   });
 
@@ -95,7 +69,7 @@ describe('one attempt', () => {
           `HTTP/1.1 429 X\r\nContent-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`,
         ),
     );
-    expect(await send(request())).toMatchObject({
+    expect(await send(outbound())).toMatchObject({
       kind: 'refusal',
       status: 429,
       error: 'reach_limit',
@@ -111,7 +85,7 @@ describe('one attempt', () => {
     ['endless', 'Content-Type: application/json\r\nContent-Length: 70000', `{"error":"${'x'.repeat(69_988)}"}`],
   ])('keeps the status of a refusal that is %s, and none of its body', async (_case, fields, text) => {
     const { send } = await start(({ socket }) => void socket.end(`HTTP/1.1 503 X\r\n${fields}\r\n\r\n${text}`));
-    const outcome = await send(request());
+    const outcome = await send(outbound());
     expect(outcome).toMatchObject({ kind: 'refusal', status: 503, error: undefined });
     expect((outcome as { body: Buffer }).body).toHaveLength(0);
   });
@@ -124,7 +98,7 @@ describe('one attempt', () => {
         resolve(socket),
       );
     }, clock);
-    const outcome = send(request());
+    const outcome = send(outbound());
     const socket = await written;
     const isClosed = once(socket, 'close');
     // One more byte comes each time just before a limit on silence alone would end it.
@@ -140,20 +114,20 @@ describe('one attempt', () => {
   it('tells that nothing was sent when there is no connection', async () => {
     const { upstream, send } = await start(() => {});
     await upstream[Symbol.asyncDispose]();
-    expect(await send(request())).toMatchObject({ kind: 'failure', cause: 'unreachable', sent: 'nothing' });
+    expect(await send(outbound())).toMatchObject({ kind: 'failure', cause: 'unreachable', sent: 'nothing' });
   });
 
   it('tells a reset on a fresh connection', async () => {
     const { send } = await start(({ socket }) => void socket.resetAndDestroy());
-    expect(await send(request())).toMatchObject({ kind: 'failure', cause: 'reset', sent: 'whole', reused: false });
+    expect(await send(outbound())).toMatchObject({ kind: 'failure', cause: 'reset', sent: 'whole', reused: false });
   });
 
   it('tells a reset on a connection that was kept from before', async () => {
     const { send } = await start(
       ({ socket }, count) => void (count === 1 ? socket.write(OK) : socket.resetAndDestroy()),
     );
-    await read(await send(request()));
-    expect(await send(request())).toMatchObject({ kind: 'failure', cause: 'reset', reused: true });
+    await readText(await send(outbound()));
+    expect(await send(outbound())).toMatchObject({ kind: 'failure', cause: 'reset', reused: true });
   });
 
   it.each([
@@ -163,14 +137,14 @@ describe('one attempt', () => {
     ['an endless head', `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(100_000)}\r\n\r\n`],
   ])('tells that the answer was broken when it is %s', async (_case, bytes) => {
     const { send } = await start(({ socket }) => void socket.end(bytes));
-    expect(await send(request())).toMatchObject({ kind: 'failure', cause: 'broken' });
+    expect(await send(outbound())).toMatchObject({ kind: 'failure', cause: 'broken' });
   });
 
   it('gives up on an upstream that does not answer', async () => {
     const clock = createFakeClock();
     const { promise: arrived, resolve } = Promise.withResolvers<void>();
     const { send } = await start(() => resolve(), clock);
-    const outcome = send(request());
+    const outcome = send(outbound());
     await arrived;
     await clock.advance(2 * CONFIG.answerTimeoutMs);
     expect(await outcome).toMatchObject({ kind: 'failure', cause: 'timeout', sent: 'whole' });
@@ -184,14 +158,14 @@ describe('one attempt', () => {
       socket.once('close', () => resolve());
       gone.abort();
     });
-    expect(await send(request({ signal: gone.signal }))).toMatchObject({ kind: 'failure' });
+    expect(await send(outbound({ signal: gone.signal }))).toMatchObject({ kind: 'failure' });
     await closed;
   });
 
   it('is not made at all for a client that has already gone', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
-    expect(await send(request({ signal: AbortSignal.abort() }))).toMatchObject({ kind: 'failure', sent: 'nothing' });
-    await read(await send(request()));
+    expect(await send(outbound({ signal: AbortSignal.abort() }))).toMatchObject({ kind: 'failure', sent: 'nothing' });
+    await readText(await send(outbound()));
     expect([upstream.requests.length, upstream.connections]).toEqual([1, 1]);
   });
 
@@ -207,31 +181,31 @@ describe('one attempt', () => {
         }),
       release: async () => {},
     };
-    await expect(send(request({ method: 'POST', body }))).rejects.toMatchObject({ code: 'SPOOL_FULL' });
+    await expect(send(outbound({ method: 'POST', body }))).rejects.toMatchObject({ code: 'SPOOL_FULL' });
   });
 
   it('keeps the connection of an upload, too: a handshake within a slot would be jitter', async () => {
     const { send, upstream } = await start(({ socket }) => void socket.write(OK));
     const body = bodyOf(Buffer.from('a body'));
-    for (const _ of [1, 2, 3]) await read(await send(request({ method: 'POST', body })));
-    await read(await send(request()));
+    for (const _ of [1, 2, 3]) await readText(await send(outbound({ method: 'POST', body })));
+    await readText(await send(outbound()));
     expect(upstream.connections).toBe(1);
   });
 
   it('fails when the upstream switches protocols, without waiting for an answer', async () => {
     const switching = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n';
     const { send } = await start(({ socket }) => void socket.write(switching), createFakeClock());
-    expect(await send(request())).toMatchObject({ kind: 'failure' });
+    expect(await send(outbound())).toMatchObject({ kind: 'failure' });
   });
 
   it('tells that the answer was broken when its status is none that HTTP knows', async () => {
     const { send } = await start(({ socket }) => void socket.write('HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n'));
-    expect(await send(request())).toMatchObject({ kind: 'failure', cause: 'broken' });
+    expect(await send(outbound())).toMatchObject({ kind: 'failure', cause: 'broken' });
   });
 
   it('does not end the body of an answer behind which more bytes came', async () => {
     const { send } = await start(({ socket }) => void socket.write(`${OK}ay, and more`));
-    await expect(send(request()).then(read)).rejects.toThrow(/parse error/i);
+    await expect(send(outbound()).then(readText)).rejects.toThrow(/parse error/i);
   });
 
   // An upstream, or somebody on the way, puts a second answer behind the one that was asked for: on a kept connection
@@ -243,9 +217,9 @@ describe('one attempt', () => {
       if (count === 1)
         setImmediate(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil', () => resolve()));
     });
-    await read(await send(request()));
+    await readText(await send(outbound()));
     await sent;
-    for (const _ of [1, 2]) expect(await read(await send(request()))).toBe('ok');
+    for (const _ of [1, 2]) expect(await readText(await send(outbound()))).toBe('ok');
     expect(upstream.requests).toHaveLength(3);
   });
 
@@ -260,8 +234,8 @@ describe('one attempt', () => {
     const signal = new AbortController().signal;
     const fdsBefore = readdirSync('/proc/self/fd').length;
     for (let i = 0; i < 60; i += 1) {
-      const outcome = await send(request({ signal }));
-      if (outcome.kind === 'answer') await read(outcome);
+      const outcome = await send(outbound({ signal }));
+      if (outcome.kind === 'answer') await readText(outcome);
     }
     expect(warnings).toEqual([]);
     expect(readdirSync('/proc/self/fd').length).toBeLessThan(fdsBefore + 8);

@@ -1,19 +1,17 @@
 import type { Clock } from '../../clock.ts';
-
-/** What the disk tells its operator. */
-export type DiskNotice = (level: 'info' | 'warn', message: string, details?: object) => void;
+import type { Notice } from '../../notice.ts';
 
 const WARN_EVERY_MS = 60_000;
 
 /** Warns of what goes wrong, at most once a minute, and says when it is over. */
 export class Trouble {
-  readonly #notice: DiskNotice;
+  readonly #notice: Notice;
   readonly #clock: Clock;
   readonly #dir: string;
   #warnedAt = -Infinity;
   #isLasting = false;
 
-  constructor(notice: DiskNotice, clock: Clock, dir: string) {
+  constructor(notice: Notice, clock: Clock, dir: string) {
     this.#notice = notice;
     this.#clock = clock;
     this.#dir = dir;
