@@ -19,9 +19,14 @@ import { type ClientVerdict, createLocalCount, type LocalCount, readCount, verdi
 export type ClientLimit = Disposable & {
   /** Counts one request of a client; never rejects, and never takes much longer than `COMMAND_MS`. */
   consume(key: string): Promise<ClientVerdict>;
+  /** From now on the limit is another; what was counted for the earlier one still counts where Redis holds it. */
+  retune(limit: ClientRate): void;
   /** Whether all replicas count together at the moment. */
   readonly isShared: boolean;
 };
+
+/** How many requests in how many seconds. */
+export type ClientRate = Pick<ClientLimitConfig, 'requests' | 'seconds'>;
 
 /** The Redis to count in, if any, and how many replicas there are as far as this one knows. */
 export type ClientLimitOptions = {
@@ -45,51 +50,72 @@ const LAYOUT = 'v1';
 
 /** Opens the limit: counted in Redis where one is configured, else in this process alone. */
 export function createClientLimit(
-  { requests, seconds }: Pick<ClientLimitConfig, 'requests' | 'seconds'>,
+  rate: ClientRate,
   { redis, of = 'client', replicas = () => 1, clock = systemClock }: ClientLimitOptions = {},
 ): ClientLimit {
-  const local = createLocalCount({ requests, seconds }, clock);
-  if (redis?.url === undefined) {
-    return { consume: (key) => local.consume(key), isShared: false, [Symbol.dispose]() {} };
-  }
+  if (redis?.url === undefined) return createLonelyLimit(rate, clock);
   // The connection's errors come to its commands too; nobody has to hear of them twice.
   const connection = connectRedis(redis.url, () => {}, BACKSTOP_MS);
-  return new SharedLimit(
-    { requests, seconds, keyPrefix: `${redis.keyPrefix}${of}`, replicas },
-    connection,
-    local,
-    clock,
-  );
+  return new SharedLimit(rate, { keyPrefix: `${redis.keyPrefix}${of}`, replicas }, connection, clock);
+}
+
+function createLonelyLimit(rate: ClientRate, clock: Clock): ClientLimit {
+  let local = createLocalCount(rate, clock);
+  return {
+    consume: (key) => local.consume(key),
+    retune(next) {
+      if (!isSameRate(next, rate)) local = createLocalCount(next, clock);
+      rate = next;
+    },
+    isShared: false,
+    [Symbol.dispose]() {},
+  };
 }
 
 /** A generous allowance of each address in this process alone, for what costs no request to the upstream. */
 export const createLocalAllowance = (perSecond: number, clock: Clock = systemClock): LocalCount =>
   createLocalCount({ requests: perSecond, seconds: 1 }, clock);
 
-type SharedOptions = { requests: number; seconds: number; keyPrefix: string; replicas: () => number };
+const isSameRate = (a: ClientRate, b: ClientRate): boolean => a.requests === b.requests && a.seconds === b.seconds;
+
+type SharedOptions = { keyPrefix: string; replicas: () => number };
 
 class SharedLimit implements ClientLimit {
   readonly #options: SharedOptions;
   readonly #connection: RedisConnection;
-  readonly #redis: RateLimiterRedis;
-  readonly #local: LocalCount;
   readonly #clock: Clock;
+  #rate: ClientRate;
+  #redis: RateLimiterRedis;
+  #local: LocalCount;
   #blocked = 0;
   #isAway = false;
   #isClosed = false;
   #cancelProbe: () => void = () => {};
 
-  constructor(options: SharedOptions, connection: RedisConnection, local: LocalCount, clock: Clock) {
+  constructor(rate: ClientRate, options: SharedOptions, connection: RedisConnection, clock: Clock) {
     this.#options = options;
     this.#connection = connection;
-    this.#local = local;
     this.#clock = clock;
-    this.#redis = new RateLimiterRedis({
-      storeClient: connection,
-      keyPrefix: `${options.keyPrefix}:${LAYOUT}`,
-      points: options.requests,
-      duration: options.seconds,
-      inMemoryBlockOnConsumed: options.requests,
+    this.#rate = rate;
+    this.#redis = this.#openCount(rate);
+    this.#local = createLocalCount(rate, clock);
+  }
+
+  retune(rate: ClientRate): void {
+    if (isSameRate(rate, this.#rate)) return;
+    this.#rate = rate;
+    this.#redis = this.#openCount(rate);
+    this.#local = createLocalCount(rate, this.#clock);
+    this.#blocked = 0;
+  }
+
+  #openCount({ requests, seconds }: ClientRate): RateLimiterRedis {
+    return new RateLimiterRedis({
+      storeClient: this.#connection,
+      keyPrefix: `${this.#options.keyPrefix}:${LAYOUT}`,
+      points: requests,
+      duration: seconds,
+      inMemoryBlockOnConsumed: requests,
       rejectIfRedisNotReady: true,
       // Not its `insuranceLimiter`: that one steps in without a word, and every request would run into the timeout anew.
     });
@@ -111,7 +137,7 @@ class SharedLimit implements ClientLimit {
   }
 
   async #consumeShared(key: string): Promise<ClientVerdict> {
-    const { requests } = this.#options;
+    const { requests } = this.#rate;
     const answer = await readCount(this.#within(this.#redis.consume(key)));
     if (answer.counted.consumedPoints >= requests) this.#boundBlocked();
     return verdictOf(answer, requests);
@@ -126,7 +152,7 @@ class SharedLimit implements ClientLimit {
   }
 
   #share(): number {
-    return Math.max(1, Math.floor(this.#options.requests / Math.max(1, this.#options.replicas())));
+    return Math.max(1, Math.floor(this.#rate.requests / Math.max(1, this.#options.replicas())));
   }
 
   #goAlone(key: string): void {

@@ -19,15 +19,16 @@ export type PartVerdict = 'added' | 'too-large' | 'unknown' | 'away';
 export type PartSums = Disposable & {
   /** Begins a sum; false when it cannot be counted. One that runs already goes on. */
   begin(app: string, id: string): Promise<boolean>;
-  add(app: string, id: string, bytes: number): Promise<PartVerdict>;
+  /** Adds a part, unless the whole would then be larger than `maxBytes`. */
+  add(app: string, id: string, bytes: number, maxBytes: number): Promise<PartVerdict>;
   /** The upstream has refused these bytes. */
   giveBack(app: string, id: string, bytes: number): Promise<void>;
   /** The upload is over. */
   end(app: string, id: string): Promise<void>;
 };
 
-/** What a file may weigh, and how many sums this process holds where there is no Redis. */
-export type PartSumsOptions = { maxBytes: number; maxUploads?: number };
+/** How many sums this process holds where there is no Redis. */
+export type PartSumsOptions = { maxUploads?: number };
 
 /** An upload of which nothing was heard for so long is forgotten, in ms. */
 const KEEP_MS = 3_600_000;
@@ -36,12 +37,12 @@ const LAYOUT = 'v1';
 const ADD_PART = readFileSync(new URL('./lua/add-part.lua', import.meta.url), 'utf8');
 
 /** Opens the sums: in Redis where one is configured, else in this process. */
-export function createPartSums(options: PartSumsOptions, redis: RedisConfig | undefined, clock: Clock): PartSums {
+export function createPartSums(redis: RedisConfig | undefined, clock: Clock, options: PartSumsOptions = {}): PartSums {
   if (redis?.url === undefined) return createLocalSums(options, clock);
-  return createRedisSums(options, connectRedis(redis.url), redis.keyPrefix);
+  return createRedisSums(connectRedis(redis.url), redis.keyPrefix);
 }
 
-function createLocalSums({ maxBytes, maxUploads = 10_000 }: PartSumsOptions, clock: Clock): PartSums {
+function createLocalSums({ maxUploads = 10_000 }: PartSumsOptions, clock: Clock): PartSums {
   const sums = new Map<string, { bytes: number; until: number }>();
   const known = (app: string, id: string) => {
     const sum = sums.get(`${app}/${id}`);
@@ -58,7 +59,7 @@ function createLocalSums({ maxBytes, maxUploads = 10_000 }: PartSumsOptions, clo
       sums.set(`${app}/${id}`, { bytes: 0, until: clock.monotonic() + KEEP_MS });
       return true;
     },
-    async add(app, id, bytes) {
+    async add(app, id, bytes, maxBytes) {
       const sum = known(app, id);
       if (!sum) return 'unknown';
       if (sum.bytes + bytes > maxBytes) return 'too-large';
@@ -81,11 +82,11 @@ function createLocalSums({ maxBytes, maxUploads = 10_000 }: PartSumsOptions, clo
 
 type Scripts = { chatfilesAddPart(keys: number, ...args: (string | number)[]): Promise<number> };
 
-function createRedisSums({ maxBytes }: PartSumsOptions, redis: RedisConnection, keyPrefix: string): PartSums {
+function createRedisSums(redis: RedisConnection, keyPrefix: string): PartSums {
   redis.defineCommand('chatfilesAddPart', { lua: ADD_PART });
   const scripts = redis as unknown as Scripts;
   const nameOf = (app: string, id: string) => `${keyPrefix}parts:${LAYOUT}:${app}/${id}`;
-  const add = (app: string, id: string, bytes: number) =>
+  const add = (app: string, id: string, bytes: number, maxBytes: number) =>
     scripts.chatfilesAddPart(1, nameOf(app, id), bytes, maxBytes, KEEP_MS);
   return {
     async begin(app, id) {
@@ -94,9 +95,9 @@ function createRedisSums({ maxBytes }: PartSumsOptions, redis: RedisConnection, 
         () => false,
       );
     },
-    async add(app, id, bytes) {
+    async add(app, id, bytes, maxBytes) {
       try {
-        const verdict = await add(app, id, bytes);
+        const verdict = await add(app, id, bytes, maxBytes);
         return verdict === 1 ? 'added' : verdict === 0 ? 'too-large' : 'unknown';
       } catch {
         return 'away';
@@ -104,7 +105,7 @@ function createRedisSums({ maxBytes }: PartSumsOptions, redis: RedisConnection, 
     },
     async giveBack(app, id, bytes) {
       // If that fails, the upload may end before its limit, and never behind it.
-      await add(app, id, -bytes).catch(() => {});
+      await add(app, id, -bytes, Number.MAX_SAFE_INTEGER).catch(() => {});
     },
     async end(app, id) {
       await redis.del(nameOf(app, id)).catch(() => {});

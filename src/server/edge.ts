@@ -72,13 +72,13 @@ export function letContinue(req: IncomingMessage, res: ServerResponse): void {
  */
 export function createEdge(
   app: (req: IncomingMessage, res: ServerResponse) => void,
-  limits: EdgeLimits,
+  limitsNow: () => EdgeLimits,
   refuse: (code: ErrorCode, socket: Socket) => void,
   readSibling?: Passthrough,
 ): Server {
   const lines = new WeakMap<Socket, Line>();
   const lineOf = (socket: Socket): Line => {
-    const line = lines.get(socket) ?? new Line(socket, limits.discardBytes);
+    const line = lines.get(socket) ?? new Line(socket, limitsNow().discardBytes);
     lines.set(socket, line);
     return line;
   };
@@ -108,23 +108,17 @@ export function createEdge(
 
   const server = createServer({
     maxHeaderSize: MAX_HEAD_BYTES,
-    headersTimeout: limits.headTimeoutMs,
-    // A backstop only: bodies have deadlines of their own, which answer in Easemob's words.
-    requestTimeout: limits.bodyTotalMs + limits.headTimeoutMs,
     connectionsCheckingInterval: CHECK_MS,
-    keepAliveTimeout: limits.keepAliveMs,
     // Judged in policy/head.ts, which can say so in JSON.
     requireHostHeader: false,
     noDelay: true,
   });
   // Node drops what is above its count without a word; the size of the head bounds it, and policy/head.ts counts.
   server.maxHeadersCount = 0;
-  server.maxConnections = limits.maxConnections;
+  boundEdge(server, limitsNow());
   server.on('request', (req, res) => arrive(req, res, false));
   server.on('checkContinue', (req, res) => arrive(req, res, true));
   server.on('checkExpectation', (req, res) => arrive(req, res, true));
-  // Node cuts no client that asks and asks but never reads. A late head is found before that, and gets its 408.
-  server.timeout = limits.headTimeoutMs + CHECK_MS + limits.bodyIdleMs;
   server.on('timeout', (socket) => lineOf(socket).expire());
   server.on('connect', (_req, socket: Socket) => {
     // Node has let go of this socket: an error that nobody hears would end the process.
@@ -143,6 +137,17 @@ export function createEdge(
     });
   });
   return server;
+}
+
+/** Sets the bounds of a server; those of connections that are open change with their next request. */
+export function boundEdge(server: Server, limits: EdgeLimits): void {
+  server.headersTimeout = limits.headTimeoutMs;
+  // A backstop only: bodies have deadlines of their own, which answer in Easemob's words.
+  server.requestTimeout = limits.bodyTotalMs + limits.headTimeoutMs;
+  server.keepAliveTimeout = limits.keepAliveMs;
+  server.maxConnections = limits.maxConnections;
+  // Node cuts no client that asks and asks but never reads. A late head is found before that, and gets its 408.
+  server.timeout = limits.headTimeoutMs + CHECK_MS + limits.bodyIdleMs;
 }
 
 /** What Express sees of a path beside the files: its kind alone. No client can ask for it, since it is shown nothing else. */

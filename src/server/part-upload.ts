@@ -103,7 +103,7 @@ async function sendCounted(
 ): Promise<Outcome> {
   const { parts } = deps.siblings;
   const app = exchange.app ?? '';
-  const verdict = await parts.add(app, target.id, bytes);
+  const verdict = await parts.add(app, target.id, bytes, deps.size.fileBytes);
   if (verdict === 'away') throw uncounted();
   if (verdict === 'unknown')
     throw new GatewayError('RESOURCE_UNKNOWN', { reason: 'no upload in parts that began here' });

@@ -8,6 +8,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Bearer } from '../access/bearer.ts';
+import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { downloadHeaders } from '../upstream/headers.ts';
 import type { Exchange } from './exchange.ts';
@@ -24,9 +25,8 @@ const EVERY_MS = 250;
 /** After so long, those who were to see it have asked for it themselves. */
 const LASTS_MS = 30_000;
 
-/** Opens an empty list. */
-export function createWarmer(deps: FetchDeps): Warmer {
-  const { clock, cache } = deps;
+/** Opens an empty list; how to fetch is asked anew for each, since it may change meanwhile. */
+export function createWarmer(depsNow: () => FetchDeps, clock: Clock): Warmer {
   const jobs: (WarmJob & { until: number })[] = [];
   const closing = new AbortController();
   let cancelTimer = () => {};
@@ -40,7 +40,7 @@ export function createWarmer(deps: FetchDeps): Warmer {
     const job = jobs[0];
     if (!job || isBusy) return;
     isBusy = true;
-    const isOver = clock.monotonic() > job.until || (await warm(job, deps, closing.signal));
+    const isOver = clock.monotonic() > job.until || (await warm(job, depsNow(), closing.signal));
     isBusy = false;
     if (isOver) jobs.splice(jobs.indexOf(job), 1);
     later();
@@ -48,7 +48,7 @@ export function createWarmer(deps: FetchDeps): Warmer {
 
   return {
     add(job) {
-      if (jobs.length >= MAX_JOBS || cache.fromMemory(keyOf(job))) return;
+      if (jobs.length >= MAX_JOBS || depsNow().cache.fromMemory(keyOf(job))) return;
       jobs.push({ ...job, until: clock.monotonic() + LASTS_MS });
       if (!isBusy) later();
     },

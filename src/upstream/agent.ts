@@ -19,7 +19,13 @@ export function createAgent(target: URL, config: AgentConfig, deps: AgentDeps): 
 
 function createDirectAgent({ protocol }: URL, pool: PoolOptions, { tls }: AgentDeps): HttpAgent {
   if (protocol !== 'https:') return new HttpAgent(pool);
-  return new HttpsAgent({ ...pool, ...(tls ? { secureContext: tls.toUpstream } : {}) });
+  const agent = new HttpsAgent(pool);
+  if (!tls) return agent;
+  const connect = agent.createConnection.bind(agent);
+  // Asked for with each connection: certificates are renewed while the process runs.
+  agent.createConnection = (options, done) =>
+    connect(Object.assign({}, options, { secureContext: tls.toUpstream }), done);
+  return agent;
 }
 
 /** Tells `names` of addresses that give no connection, and keeps no connection to one that is not the host's any more. */

@@ -8,8 +8,23 @@ export type WayToStorages = Disposable & { world: FollowWorld };
 
 /** Opens the same way out that the upstream has: by the same proxy and authorities, but never with our certificate. */
 export function openWayToStorages(config: AgentConfig, deps: AgentDeps): WayToStorages {
-  const tls = deps.tls && { toProxy: deps.tls.toProxy, toUpstream: deps.tls.toProxy };
-  if (config.proxy === undefined) return { world: { secureContext: tls?.toUpstream }, [Symbol.dispose]() {} };
+  const { tls: ours } = deps;
+  const tls = ours && {
+    get toProxy() {
+      return ours.toProxy;
+    },
+    get toUpstream() {
+      return ours.toProxy;
+    },
+  };
+  if (config.proxy === undefined) {
+    const world = {
+      get secureContext() {
+        return tls?.toUpstream;
+      },
+    };
+    return { world, [Symbol.dispose]() {} };
+  }
   const agents = new Map<string, Agent>();
   const agentFor = ({ origin }: URL): Agent => {
     const agent = agents.get(origin) ?? createAgent(new URL(origin), config, { ...deps, tls });

@@ -24,24 +24,21 @@ const opened = (sums: PartSums): PartSums => {
 };
 
 describe.each([
-  ['of this process', () => createPartSums({ maxBytes: 100 }, undefined, systemClock)],
-  [
-    'in Redis',
-    () => createPartSums({ maxBytes: 100 }, { url: redis.url, keyPrefix: `p${(prefixes += 1)}:` }, systemClock),
-  ],
+  ['of this process', () => createPartSums(undefined, systemClock)],
+  ['in Redis', () => createPartSums({ url: redis.url, keyPrefix: `p${(prefixes += 1)}:` }, systemClock)],
 ])('the sums %s', (_where, create) => {
   it('let parts through up to the size of a file, and refuse what is beyond it', async () => {
     const sums = opened(create());
     await begun(sums, 'u');
     const verdicts = [];
-    for (const bytes of [60, 41, 40, 1, 0]) verdicts.push(await sums.add(APP, 'u', bytes));
+    for (const bytes of [60, 41, 40, 1, 0]) verdicts.push(await sums.add(APP, 'u', bytes, 100));
     expect(verdicts).toEqual(['added', 'too-large', 'added', 'too-large', 'added']);
   });
 
   it('hold when all parts come at once', async () => {
     const sums = opened(create());
     await begun(sums, 'u');
-    const verdicts = await Promise.all(Array.from({ length: 50 }, () => sums.add(APP, 'u', 7)));
+    const verdicts = await Promise.all(Array.from({ length: 50 }, () => sums.add(APP, 'u', 7, 100)));
     expect(verdicts.filter((verdict) => verdict === 'added')).toHaveLength(14);
   });
 
@@ -50,48 +47,48 @@ describe.each([
     await begun(sums, 'u');
     await sums.begin(APP, 'v');
     await sums.begin('o/b', 'u');
-    await sums.add(APP, 'u', 100);
-    expect(await sums.add(APP, 'u', 1)).toBe('too-large');
-    expect([await sums.add(APP, 'v', 100), await sums.add('o/b', 'u', 100)]).toEqual(['added', 'added']);
+    await sums.add(APP, 'u', 100, 100);
+    expect(await sums.add(APP, 'u', 1, 100)).toBe('too-large');
+    expect([await sums.add(APP, 'v', 100, 100), await sums.add('o/b', 'u', 100, 100)]).toEqual(['added', 'added']);
   });
 
   it('know no upload that was not begun, or is over', async () => {
     const sums = opened(create());
     await begun(sums, 'u');
-    expect(await sums.add(APP, 'other', 1)).toBe('unknown');
+    expect(await sums.add(APP, 'other', 1, 100)).toBe('unknown');
     await sums.end(APP, 'u');
-    expect(await sums.add(APP, 'u', 1)).toBe('unknown');
+    expect(await sums.add(APP, 'u', 1, 100)).toBe('unknown');
     await sums.giveBack(APP, 'u', 50);
-    expect(await sums.add(APP, 'u', 1)).toBe('unknown');
+    expect(await sums.add(APP, 'u', 1, 100)).toBe('unknown');
   });
 
   it('take back what was refused, and begin no upload twice', async () => {
     const sums = opened(create());
     await begun(sums, 'u');
-    await sums.add(APP, 'u', 80);
+    await sums.add(APP, 'u', 80, 100);
     await sums.giveBack(APP, 'u', 30);
     expect(await sums.begin(APP, 'u')).toBe(true);
-    expect([await sums.add(APP, 'u', 51), await sums.add(APP, 'u', 50)]).toEqual(['too-large', 'added']);
+    expect([await sums.add(APP, 'u', 51, 100), await sums.add(APP, 'u', 50, 100)]).toEqual(['too-large', 'added']);
   });
 });
 
 describe('sums that replicas share', () => {
   it('are one, whichever gets a part', async () => {
     const where = { url: redis.url, keyPrefix: 'shared:' };
-    const [a, b] = [1, 2].map(() => opened(createPartSums({ maxBytes: 100 }, where, systemClock)));
+    const [a, b] = [1, 2].map(() => opened(createPartSums(where, systemClock)));
     await begun(a!, 'u');
     await begun(b!, 'u');
-    const verdicts = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? a! : b!).add(APP, 'u', 20)));
+    const verdicts = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? a! : b!).add(APP, 'u', 20, 100)));
     expect(verdicts.filter((verdict) => verdict === 'added')).toHaveLength(5);
   });
 
   it('let nothing through while Redis is away', async () => {
     await using server = await startRedis();
-    const sums = opened(createPartSums({ maxBytes: 100 }, { url: server.url, keyPrefix: '' }, systemClock));
+    const sums = opened(createPartSums({ url: server.url, keyPrefix: '' }, systemClock));
     await begun(sums, 'u');
-    expect(await sums.add(APP, 'u', 1)).toBe('added');
+    expect(await sums.add(APP, 'u', 1, 100)).toBe('added');
     await server.stop();
-    expect([await sums.begin(APP, 'v'), await sums.add(APP, 'u', 1)]).toEqual([false, 'away']);
+    expect([await sums.begin(APP, 'v'), await sums.add(APP, 'u', 1, 100)]).toEqual([false, 'away']);
     await sums.giveBack(APP, 'u', 1);
     await sums.end(APP, 'u');
   });
@@ -100,18 +97,18 @@ describe('sums that replicas share', () => {
 describe('sums of one process', () => {
   it('are bounded in number; none is given up for a new one until it is old', async () => {
     const clock = createFakeClock();
-    const sums = createPartSums({ maxBytes: 100, maxUploads: 2 }, undefined, clock);
+    const sums = createPartSums(undefined, clock, { maxUploads: 2 });
     expect([await sums.begin(APP, 'a'), await sums.begin(APP, 'b'), await sums.begin(APP, 'c')]).toEqual([
       true,
       true,
       false,
     ]);
     await clock.advance(HOUR - 1);
-    await sums.add(APP, 'a', 60);
+    await sums.add(APP, 'a', 60, 100);
     await clock.advance(1);
     expect(await sums.begin(APP, 'c')).toBe(true);
-    expect([await sums.add(APP, 'a', 50), await sums.add(APP, 'b', 1)]).toEqual(['too-large', 'unknown']);
+    expect([await sums.add(APP, 'a', 50, 100), await sums.add(APP, 'b', 1, 100)]).toEqual(['too-large', 'unknown']);
     await clock.advance(HOUR);
-    expect(await sums.add(APP, 'a', 1)).toBe('unknown');
+    expect(await sums.add(APP, 'a', 1, 100)).toBe('unknown');
   });
 });

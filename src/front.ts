@@ -1,0 +1,148 @@
+/** What is made from the configuration alone, and made anew when it changes: policies, limits, routes. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import { createDestinationPolicy } from './policy/destination.ts';
+import { createPassthrough, type Passthrough } from './policy/passthrough.ts';
+import { maxBodyBytes } from './policy/size.ts';
+import { createLocalAllowance } from './quota/client-limit.ts';
+import { type AppDeps, corsFields, createApp, SECURITY_FIELDS } from './server/app.ts';
+import { createClientKey, type ForwardedWatch, networkOf, type Trusts } from './server/client.ts';
+import type { EdgeLimits } from './server/edge.ts';
+import type { FetchDeps } from './server/fetch-kept.ts';
+import { createHot } from './server/hot.ts';
+import type { RelayLimits } from './server/relay.ts';
+import type { Summary } from './server/summarize.ts';
+import type { Warmer } from './server/warm.ts';
+import type { Stores } from './stores.ts';
+import { type FollowWorld, withRedirects } from './upstream/follow.ts';
+import { withQuota } from './upstream/quota.ts';
+import { redirectMode } from './upstream/redirects.ts';
+import { withRetry } from './upstream/retry.ts';
+import { type Layer, stack } from './upstream/send.ts';
+
+/** What it stands on beside the stores, and outlives it too. */
+export type FrontDeps = {
+  clock: Clock;
+  stores: Stores;
+  record: (summary: Summary) => void;
+  isDraining: () => boolean;
+  warmer: Warmer | undefined;
+  watchForwarded: ForwardedWatch;
+  /** The world in which redirects are followed, where a test has its own. */
+  storage: FollowWorld;
+};
+
+/** How requests are read, judged and answered under one configuration; those under way keep theirs to the end. */
+export type Front = {
+  handle: (req: IncomingMessage, res: ServerResponse) => void;
+  readSibling: Passthrough | undefined;
+  limits: EdgeLimits;
+  /** How a file is fetched that nobody has asked for yet. */
+  fetching: FetchDeps;
+};
+
+/** Makes the front of one configuration. It opens nothing, so that there is nothing to close. */
+export function createFront(config: Config, deps: FrontDeps): Front {
+  const { stores, clock } = deps;
+  const fetching = fetchingOf(config, deps);
+  const appDeps = appDepsOf(config, fetching, deps);
+  const app = createApp(appDeps);
+  const trusts = app.get('trust proxy fn') as Trusts;
+  const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
+  const hot = createHot({ ...appDeps, clock, trusts, commonFields }, app);
+  return {
+    handle: stores.isCaching ? hot : app,
+    readSibling: createPassthrough(config.passthrough),
+    limits: config.limits,
+    fetching,
+  };
+}
+
+function fetchingOf(config: Config, { clock, stores, storage }: FrontDeps) {
+  const { quota, upstream, redirects } = config;
+  const { access, slots, cache, outage } = stores;
+  const world = { ...stores.storages, ...storage };
+  const follow: Layer[] =
+    redirectMode(redirects) === 'follow'
+      ? [withRedirects({ ...redirects, ...upstream, url: stores.upstream }, clock, world)]
+      : [];
+  return {
+    clock,
+    send: stack(...follow, withRetry(config.retry, clock), withQuota(slots, clock))(stores.send),
+    access,
+    cache,
+    keep: config.cache,
+    answer: { maxBytes: maxBodyBytes(config.limits), idleMs: upstream.idleTimeoutMs },
+    outage,
+    prove: (bearer) => slots.prove(bearer),
+    line: {
+      maxWaitMs: {
+        upload: quota.uploadMaxWaitMs ?? quota.maxWaitMs,
+        download: quota.downloadMaxWaitMs ?? quota.maxWaitMs,
+        thumbnail: quota.thumbnailMaxWaitMs ?? quota.maxWaitMs,
+        sibling: quota.maxWaitMs,
+      },
+      thumbnailsFirst: quota.thumbnailsFirst,
+      clientKey: createClientKey(quota.fairBy, (app, token) => access.isProven(app, token)),
+    },
+  } satisfies FetchDeps & { answer: RelayLimits };
+}
+
+function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps: FrontDeps): AppDeps {
+  const { clock, stores, record, isDraining, warmer, watchForwarded } = deps;
+  const { limits, clientLimit, loginLimit, tokens } = config;
+  const { access, slots } = stores;
+  const limitRules = {
+    status: clientLimit.status,
+    local: createLocalAllowance(clientLimit.localPerSecond, clock),
+    addressOf: networkOf,
+    watchForwarded,
+  };
+  return {
+    ...fetching,
+    record,
+    compat: config.compat,
+    siblings: {
+      spool: stores.siblingSpool,
+      maxBytes: limits.siblingBytes,
+      maxLoginBytes: limits.loginBytes,
+      loginLimit: {
+        ...limitRules,
+        count: stores.loginCount,
+        seconds: loginLimit.seconds,
+        keyOf: createClientKey('address'),
+      },
+      parts: stores.parts,
+    },
+    isCaching: stores.isCaching,
+    flights: stores.flights,
+    waitingOf: (place) => slots.waitingOf(place),
+    warmer,
+    limit: {
+      ...limitRules,
+      count: stores.clientCount,
+      seconds: clientLimit.seconds,
+      keyOf: createClientKey(clientLimit.by, (app, token) => access.isProven(app, token)),
+    },
+    tell: config.tell,
+    redirects: {
+      passes: redirectMode(config.redirects) === 'pass',
+      upstream: stores.upstream,
+      publicUrl: config.publicUrl,
+    },
+    spool: stores.spool,
+    discard: limits,
+    isDraining,
+    authorize: {
+      isAllowedDestination: createDestinationPolicy(config.destinations),
+      checkExpiry: tokens.checkExpiry,
+      anonymousDownloads: tokens.anonymousDownloads,
+    },
+    size: limits,
+    body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },
+    trustedProxies: config.trustedProxies,
+    cors: config.cors,
+    publicUrl: config.publicUrl,
+  };
+}
