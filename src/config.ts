@@ -1,6 +1,7 @@
 /**
  * The configuration: file, environment and flags become one checked object, or one list of everything that is wrong.
  */
+import { resolve } from 'node:path';
 import { findClashes, findWarnings } from './config/checks.ts';
 import { obeyEnvironment, type ProxyFor } from './config/environment-proxy.ts';
 import { readConfigFile } from './config/file.ts';
@@ -20,10 +21,18 @@ export type LoadOptions = {
   proxyFor?: ProxyFor | undefined;
 };
 
-/** A configuration, and what its operator should know about it. */
-export type Loaded = { config: Config; warnings: string[] };
+/**
+ * A configuration, and what its operator should know about it: `origins` has the place of every key that some source
+ * sets (all others have their default), `files` every file that was read, by its absolute path.
+ */
+export type Loaded = {
+  config: Config;
+  warnings: string[];
+  origins: ReadonlyMap<string, Place>;
+  files: readonly string[];
+};
 
-export { type Config, ConfigError };
+export { type Config, ConfigError, type Place };
 
 /** Every key as the documentation shows it. */
 export const configKeys = (): Omit<Key, 'schema'>[] =>
@@ -33,6 +42,7 @@ export const configKeys = (): Omit<Key, 'schema'>[] =>
     description: key.description,
     default: key.default,
     secret: key.secret,
+    reload: key.reload,
   }));
 
 /**
@@ -68,10 +78,13 @@ export async function loadConfig({
     problems.push({ place: places.get(name) ?? NOWHERE, path: name, message });
   }
   if (merged.data) {
-    problems.push(...findClashes(merged.data, places, emulator), ...obeyEnvironment(merged.data, env, proxyFor));
+    const obeyed = obeyEnvironment(merged.data, env, proxyFor);
+    if (obeyed.place) places.set('upstream.proxy', obeyed.place);
+    problems.push(...findClashes(merged.data, places, emulator), ...obeyed.problems);
   }
   if (problems.length > 0 || !merged.data) throw new ConfigError(problems);
-  return { config: merged.data, warnings: findWarnings(merged.data, emulator) };
+  const files = file === undefined ? [] : [resolve(file)];
+  return { config: merged.data, warnings: findWarnings(merged.data, emulator), origins: places, files };
 }
 
 const MISSING_URL: Problem = {

@@ -14,7 +14,8 @@ export const logSchema = z.strictObject({
   level: z
     .enum(LEVELS, { error: `must be one of ${LEVELS.join(', ')}` })
     .default('info')
-    .describe('The least important level that is logged: trace, debug, info, warn, error, fatal, or silent for none.'),
+    .describe('The least important level that is logged: trace, debug, info, warn, error, fatal, or silent for none.')
+    .meta({ reload: true }),
   format: z
     .enum(FORMATS, { error: `must be one of ${FORMATS.join(', ')}` })
     .default('auto')

@@ -384,6 +384,41 @@ describe('warnings', () => {
   });
 });
 
+describe('what a reload has to know', () => {
+  test('the origin of every key that is set, and none for a default', async () => {
+    await writeFile(file, 'quota:\n  perSecond: 10\n  maxQueued: 5\n');
+    const env = { ...URL_ENV, CHATFILES_QUOTA__MAX_QUEUED: '6', CHATFILES_UPSTREAM__PROXY_FROM_ENVIRONMENT: 'yes' };
+    const { origins } = await loadConfig({
+      file,
+      env: { ...env, HTTPS_PROXY: 'http://proxy:3128' },
+      set: ['log.level=debug'],
+      proxyFor: () => 'http://proxy:3128',
+    });
+    expect([...origins].map(([path, { text }]) => `${path} from ${text.replace(`${folder}/`, '')}`).toSorted()).toEqual(
+      [
+        'log.level from --set',
+        'quota.maxQueued from CHATFILES_QUOTA__MAX_QUEUED',
+        'quota.perSecond from gateway.yaml:2:3',
+        'upstream.proxy from HTTPS_PROXY',
+        'upstream.proxyFromEnvironment from CHATFILES_UPSTREAM__PROXY_FROM_ENVIRONMENT',
+        'upstream.url from CHATFILES_UPSTREAM__URL',
+      ],
+    );
+  });
+
+  test('the files that were read', async () => {
+    await writeFile(file, '');
+    expect((await loadConfig({ file, env: {}, emulator: true })).files).toEqual([file]);
+    expect((await loadConfig({ env: {}, emulator: true })).files).toEqual([]);
+  });
+
+  test('which keys may change, marked one by one or with their section', () => {
+    const reload = new Map(configKeys().map((key) => [key.path, key.reload]));
+    const paths = ['limits.fileBytes', 'destinations', 'quota.maxWaitMs', 'upstream.keyPassphrase', 'listen.port'];
+    expect(paths.map((path) => reload.get(path))).toEqual([true, true, true, true, false]);
+  });
+});
+
 test('every key has a variable, a description and a place in the list', () => {
   const keys = configKeys();
   expect(keys.find(({ path }) => path === 'spool.memoryPerUploadBytes')).toEqual({
@@ -392,6 +427,7 @@ test('every key has a variable, a description and a place in the list', () => {
     description: expect.stringMatching(/\.$/),
     default: 512 * 1024,
     secret: false,
+    reload: false,
   });
   expect(keys.filter(({ description }) => description.length < 10)).toEqual([]);
   expect(new Set(keys.map(({ env }) => env)).size).toBe(keys.length);

@@ -4,13 +4,17 @@
 import { closestMatch } from 'leven';
 import { z } from 'zod';
 
-/** One key: its dotted path, its environment variable, what it is for, and the schema of its value. */
+/**
+ * One key: its dotted path, its environment variable, what it is for, and the schema of its value. `reload`: a running
+ * gateway takes a new value.
+ */
 export type Key = {
   path: string;
   env: string;
   description: string;
   default: unknown;
   secret: boolean;
+  reload: boolean;
   schema: z.ZodType;
 };
 
@@ -23,12 +27,13 @@ const BOOLEANS = new Map([
   ['0', false],
 ]);
 
-/** All keys of a schema and the sections below it, in the order of the schema. */
-export function keysOf(schema: z.ZodType, path: string[] = []): Key[] {
+/** All keys of a schema and the sections below it, in the order of the schema; a mark on a section is one on its keys. */
+export function keysOf(schema: z.ZodType, path: string[] = [], marks: Marks = {}): Key[] {
   const inner: unknown = schema instanceof z.ZodPrefault ? schema.unwrap() : schema;
+  const { secret = false, reload = false } = { ...marks, ...marksOf(inner) };
   if (inner instanceof z.ZodObject) {
     return Object.entries<unknown>(inner.shape).flatMap(([name, child]) =>
-      child instanceof z.ZodType ? keysOf(child, [...path, name]) : [],
+      child instanceof z.ZodType ? keysOf(child, [...path, name], { secret, reload }) : [],
     );
   }
   return [
@@ -37,10 +42,19 @@ export function keysOf(schema: z.ZodType, path: string[] = []): Key[] {
       env: envName(path),
       description: schema.description ?? '',
       default: schema.parse(undefined),
-      secret: schema.meta()?.['secret'] === true,
+      secret,
+      reload,
       schema,
     },
   ];
+}
+
+type Marks = { secret?: boolean; reload?: boolean };
+
+function marksOf(schema: unknown): Marks {
+  const meta: Record<string, unknown> = schema instanceof z.ZodType ? (schema.meta() ?? {}) : {};
+  const given = (['secret', 'reload'] as const).filter((mark) => typeof meta[mark] === 'boolean');
+  return Object.fromEntries(given.map((mark) => [mark, meta[mark]]));
 }
 
 /** The names of the sections that hold the keys. */

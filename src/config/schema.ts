@@ -19,28 +19,31 @@ import {
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 import { redirectsSchema } from '../upstream/redirects.ts';
 
+/** What a running gateway takes anew: said here of whole sections, in the rooms of single keys. */
+const LIVE = { reload: true };
+
 /** Every key there is: the rooms' schemas, put together. */
 export const configSchema = z.strictObject({
   listen: listenSchema.prefault({}),
   admin: adminSchema.prefault({}),
   upstream: upstreamSchema.prefault({}),
-  redirects: redirectsSchema.prefault({}),
-  limits: limitsSchema.prefault({}),
+  redirects: redirectsSchema.meta(LIVE).prefault({}),
+  limits: limitsSchema.meta(LIVE).prefault({}),
   spool: spoolSchema.prefault({}),
-  tokens: tokensSchema.prefault({}),
-  destinations: destinationsSchema,
-  passthrough: passthroughSchema,
+  tokens: tokensSchema.meta(LIVE).prefault({}),
+  destinations: destinationsSchema.meta(LIVE),
+  passthrough: passthroughSchema.meta(LIVE),
   egress: egressSchema.prefault({}),
   quota: quotaSchema.prefault({}),
-  retry: retrySchema.prefault({}),
-  clientLimit: clientLimitSchema.prefault({}),
-  loginLimit: loginLimitSchema.prefault({}),
-  trustedProxies: trustedProxiesSchema,
-  tell: tellSchema.prefault({}),
+  retry: retrySchema.meta(LIVE).prefault({}),
+  clientLimit: clientLimitSchema.meta(LIVE).prefault({}),
+  loginLimit: loginLimitSchema.meta(LIVE).prefault({}),
+  trustedProxies: trustedProxiesSchema.meta(LIVE),
+  tell: tellSchema.meta(LIVE).prefault({}),
   log: logSchema.prefault({}),
-  publicUrl: publicUrlSchema,
-  cors: corsSchema.prefault({}),
-  compat: compatSchema.prefault({}),
+  publicUrl: publicUrlSchema.meta(LIVE),
+  cors: corsSchema.meta(LIVE).prefault({}),
+  compat: compatSchema.meta(LIVE).prefault({}),
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),

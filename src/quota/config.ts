@@ -26,10 +26,20 @@ export const quotaSchema = z.strictObject({
     .describe("What is added to the window, for the network's uneven delays between the gateway and Easemob."),
   maxWaitMs: milliseconds(0)
     .default(10_000)
-    .describe('How long a request may wait for its slot; one that would wait longer is answered with 503 at once.'),
-  uploadMaxWaitMs: milliseconds(0).optional().describe('The same for uploads alone; without it, maxWaitMs.'),
-  downloadMaxWaitMs: milliseconds(0).optional().describe('The same for downloads alone; without it, maxWaitMs.'),
-  thumbnailMaxWaitMs: milliseconds(0).optional().describe('The same for thumbnails alone; without it, maxWaitMs.'),
+    .describe('How long a request may wait for its slot; one that would wait longer is answered with 503 at once.')
+    .meta({ reload: true }),
+  uploadMaxWaitMs: milliseconds(0)
+    .optional()
+    .describe('The same for uploads alone; without it, maxWaitMs.')
+    .meta({ reload: true }),
+  downloadMaxWaitMs: milliseconds(0)
+    .optional()
+    .describe('The same for downloads alone; without it, maxWaitMs.')
+    .meta({ reload: true }),
+  thumbnailMaxWaitMs: milliseconds(0)
+    .optional()
+    .describe('The same for thumbnails alone; without it, maxWaitMs.')
+    .meta({ reload: true }),
   maxQueued: whole(0, 1_000_000).default(1000).describe('How many requests may wait for a slot at the same time.'),
   maxQueuedPerClient: whole(1, 1_000_000)
     .default(300)
@@ -50,7 +60,8 @@ export const quotaSchema = z.strictObject({
   fairBy: z
     .enum(CLIENTS_BY, { error: `must be one of ${CLIENTS_BY.join(', ')}` })
     .default('address')
-    .describe('Who takes turns when requests must wait: client addresses, bearers of a token, or apps.'),
+    .describe('Who takes turns when requests must wait: client addresses, bearers of a token, or apps.')
+    .meta({ reload: true }),
   weights: z
     .array(z.string({ error: weightError }).regex(/^[^=\s]{1,257}=(?:[1-9]\d?|100)$/, { error: weightError }), {
       error: 'must be a list of org/app=weight',
@@ -60,7 +71,8 @@ export const quotaSchema = z.strictObject({
     .describe('Apps that get more turns than others: org/app=weight; all others weigh 1.'),
   thumbnailsFirst: yesOrNo()
     .default(false)
-    .describe('Whether thumbnails are served before originals, and these before uploads, instead of in turn.'),
+    .describe('Whether thumbnails are served before originals, and these before uploads, instead of in turn.')
+    .meta({ reload: true }),
   unprovenPercent: whole(1, 100)
     .default(20)
     .describe('What part of the slots tokens may get that Easemob has not accepted lately, while others wait.'),

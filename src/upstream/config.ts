@@ -61,22 +61,28 @@ export const upstreamSchema = z
       .describe('Obey the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.'),
     caFile: file()
       .optional()
-      .describe('A file of certificate authorities (PEM) that are trusted beside the public ones.'),
-    caOnly: yesOrNo().default(false).describe('Trust those of caFile alone, and none of the public ones.'),
+      .describe('A file of certificate authorities (PEM) that are trusted beside the public ones.')
+      .meta({ reload: true }),
+    caOnly: yesOrNo()
+      .default(false)
+      .describe('Trust those of caFile alone, and none of the public ones.')
+      .meta({ reload: true }),
     certFile: file()
       .optional()
-      .describe('The certificate (PEM, with its chain) that is shown to an upstream that asks for one.'),
-    keyFile: file().optional().describe('The private key (PEM) of certFile.'),
+      .describe('The certificate (PEM, with its chain) that is shown to an upstream that asks for one.')
+      .meta({ reload: true }),
+    keyFile: file().optional().describe('The private key (PEM) of certFile.').meta({ reload: true }),
     keyPassphrase: z
       .string({ error: 'must be a text' })
       .min(1, { error: 'must not be empty' })
       .optional()
       .describe('The passphrase of keyFile, if it has one.')
-      .meta({ secret: true }),
+      .meta({ secret: true, reload: true }),
     minTlsVersion: z
       .enum(['TLSv1.2', 'TLSv1.3'], { error: 'must be TLSv1.2 or TLSv1.3' })
       .default('TLSv1.2')
-      .describe('The oldest version of TLS that is spoken with the upstream.'),
+      .describe('The oldest version of TLS that is spoken with the upstream.')
+      .meta({ reload: true }),
   })
   .superRefine((upstream, context) => {
     for (const [key, other, why] of TOGETHER) {
