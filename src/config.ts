@@ -30,6 +30,8 @@ export type Loaded = {
   warnings: string[];
   origins: ReadonlyMap<string, Place>;
   files: readonly string[];
+  /** When reading them began, ms since the epoch. */
+  readAt: number;
 };
 
 export { type Config, ConfigError, type Place };
@@ -56,6 +58,7 @@ export async function loadConfig({
   emulator = false,
   proxyFor = () => '',
 }: LoadOptions): Promise<Loaded> {
+  const readAt = Date.now();
   const keys = keysOf(configSchema);
   const fromFile = file === undefined ? undefined : await readConfigFile(file, keys);
   const sources = [fromFile, readEnv(env, keys), readFlags(set, keys)].filter((source) => source !== undefined);
@@ -84,7 +87,7 @@ export async function loadConfig({
   }
   if (problems.length > 0 || !merged.data) throw new ConfigError(problems);
   const files = file === undefined ? [] : [resolve(file)];
-  return { config: merged.data, warnings: findWarnings(merged.data, emulator), origins: places, files };
+  return { config: merged.data, warnings: findWarnings(merged.data, emulator), origins: places, files, readAt };
 }
 
 const MISSING_URL: Problem = {

@@ -1,12 +1,15 @@
 /** The process: sub-commands, signals, and the last word on what went wrong. */
 import { Command, InvalidArgumentError } from 'commander';
 import { getProxyForUrl } from 'proxy-from-env';
-import { ConfigError, loadConfig } from './config.ts';
+import { ConfigError, type Loaded, loadConfig } from './config.ts';
 import { DEMO, firstVisit } from './first-visit.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { ListenError } from './listen.ts';
 import { systemClock } from './clock.ts';
 import { createLogger, showsPretty, standardOutput } from './logger.ts';
+import type { Notice } from './notice.ts';
+import { createReload, type ReloadDeps } from './reload.ts';
+import { createFileWatch } from './watch-files.ts';
 import { bufferLines, createRequestLog } from './request-log.ts';
 
 type StartFlags = { config?: string; emulator?: boolean; set: string[] };
@@ -15,19 +18,16 @@ type EmulateFlags = { port: number; adminPort: number };
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
 async function start({ config: file, emulator = false, set }: StartFlags): Promise<void> {
-  const { config, warnings } = await loadConfig({
-    ...(file === undefined ? {} : { file }),
-    env: process.env,
-    set,
-    emulator,
-    proxyFor: getProxyForUrl,
-  });
+  const load = () => loadConfig({ file, env: process.env, set, emulator, proxyFor: getProxyForUrl });
+  const running = await load();
+  const { config, warnings } = running;
   const isPretty = showsPretty(config.log.format, process.stdout.isTTY);
   const lines = bufferLines(standardOutput(), systemClock);
   process.once('exit', () => lines.flush());
   const logger = createLogger(config.log, isPretty ? undefined : lines);
-  const logServed = isPretty ? undefined : createRequestLog(config.log, lines, systemClock);
+  const logServed = isPretty ? undefined : createRequestLog(() => logger.isLevelEnabled('info'), lines, systemClock);
   await using opening = new AsyncDisposableStack();
+  const notice: Notice = (level, message, details = {}) => logger[level](details, message);
   let emulatorUrl: string | undefined;
   if (emulator) {
     const { createEmulator } = await import('./emulator/emulator.ts');
@@ -40,7 +40,7 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
   }
   const gateway = opening.use(
     await createGateway(config, {
-      notice: (level, message, details = {}) => logger[level](details, message),
+      notice,
       record(summary) {
         const { error, source } = summary;
         if (logServed && error === undefined) logServed(summary);
@@ -54,6 +54,20 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
   const way = { upstream, ...(proxy === undefined ? {} : { through: new URL(proxy).host }) };
   logger.info({ listen: gateway.url, admin: gateway.adminUrl, ...way }, 'gateway started');
   if (emulatorUrl !== undefined) say(firstVisit(gateway.url, emulatorUrl));
+  opening.use(
+    reloadWhenChanged(running, {
+      load: async () => {
+        const loaded = await load();
+        Object.assign(loaded.config.upstream, emulator ? { url: upstream, proxy } : {});
+        return loaded;
+      },
+      async apply(next) {
+        await gateway.reload(next);
+        logger.level = next.log.level;
+      },
+      notice,
+    }),
+  );
   stopOnSignal(gateway, opening.move());
 }
 
@@ -63,6 +77,25 @@ async function emulate({ port, adminPort }: EmulateFlags): Promise<void> {
   const emulator = opening.use(await createEmulator({ port, adminPort, users: [DEMO] }));
   say(`Easemob emulator on ${emulator.url}, its controls on ${emulator.adminUrl} (docs/emulator.md)`);
   stopOnSignal({ drain: () => Promise.resolve() }, opening.move());
+}
+
+/** Takes a changed configuration into use on SIGHUP, and when its files change. */
+function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onEnd' | 'onFiles'>): Disposable {
+  const { watch: isWatching, everyMs } = running.config.reload;
+  const files = createFileWatch(() => void reload('a file has changed'), { everyMs }, systemClock);
+  const reload = createReload(running, {
+    ...deps,
+    onEnd() {},
+    onFiles: (named, readAt) => files.watch(isWatching ? named : [], readAt),
+  });
+  const hangUp = () => void reload('SIGHUP');
+  process.on('SIGHUP', hangUp);
+  return {
+    [Symbol.dispose]() {
+      process.off('SIGHUP', hangUp);
+      files[Symbol.dispose]();
+    },
+  };
 }
 
 /** The first signal drains and closes everything, a second one ends the process at once. */

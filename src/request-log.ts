@@ -6,7 +6,7 @@
  * or before any other line, so that the order stays and the last words of a process are not lost.
  */
 import type { Clock } from './clock.ts';
-import type { LogConfig, LineSink } from './logger.ts';
+import type { LineSink } from './logger.ts';
 import { scrubText } from './scrub.ts';
 
 /** What a line is made from: numbers, words of closed sets, an address, and the name of an app. */
@@ -52,13 +52,12 @@ export function bufferLines(sink: LineSink, clock: Clock): LineBuffer {
   };
 }
 
-/** Makes the function that writes the lines of requests that went well. */
+/** Makes the function that writes the lines of requests that went well, while lines of their level are written. */
 export function createRequestLog(
-  { level }: Pick<LogConfig, 'level'>,
+  isOn: () => boolean,
   lines: LineBuffer,
   { now }: Pick<Clock, 'now'>,
 ): (record: RequestRecord) => void {
-  if (level !== 'info' && level !== 'debug' && level !== 'trace') return () => {};
   const names = new Map<string, string>();
   const clean = (name: string): string => {
     const known = names.get(name);
@@ -71,6 +70,7 @@ export function createRequestLog(
   let second = 0;
   let start = '';
   return (record) => {
+    if (!isOn()) return;
     const at = now();
     // Of the time, only the milliseconds change from line to line.
     if (Math.floor(at / 1000) !== second) {

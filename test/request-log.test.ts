@@ -8,7 +8,7 @@ const start = (level: 'info' | 'warn' = 'info') => {
   const clock = createFakeClock(Date.parse('2026-11-23T10:00:00.007Z'));
   const lines = bufferLines({ write: (text) => written.push(text) }, clock);
   const logger = createLogger({ level, format: 'json' }, lines);
-  return { written, clock, lines, logger, log: createRequestLog({ level }, lines, clock) };
+  return { written, clock, lines, logger, log: createRequestLog(() => logger.isLevelEnabled('info'), lines, clock) };
 };
 
 const RECORD: RequestRecord = {

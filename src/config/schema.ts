@@ -3,7 +3,7 @@ import { accessSchema, secretsSchema } from '../access/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
 import { destinationsSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
-import { port } from '../quantity.ts';
+import { milliseconds, port, yesOrNo } from '../quantity.ts';
 import { clientLimitSchema, egressSchema, loginLimitSchema, quotaSchema } from '../quota/config.ts';
 import { redisSchema } from '../redis/config.ts';
 import {
@@ -48,6 +48,16 @@ export const configSchema = z.strictObject({
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),
   secrets: secretsSchema.prefault({}),
+  reload: z
+    .strictObject({
+      watch: yesOrNo()
+        .default(true)
+        .describe('Take changes into use when a file of the configuration or a certificate changes, as on SIGHUP.'),
+      everyMs: milliseconds(50)
+        .default(1000)
+        .describe('How often the files are looked at; one that has changed is read when it has stayed so for as long.'),
+    })
+    .prefault({}),
   emulator: z
     .strictObject({
       port: port()

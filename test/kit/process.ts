@@ -60,10 +60,15 @@ async function start(
   };
 }
 
-/** Starts a gateway on free ports, with these keys and variables. */
-export async function startGatewayProcess(set: string[], env: Record<string, string> = {}): Promise<GatewayProcess> {
+/** Starts a gateway on free ports, with these keys and variables, and a configuration file if one is named. */
+export async function startGatewayProcess(
+  set: string[],
+  env: Record<string, string> = {},
+  file?: string,
+): Promise<GatewayProcess> {
   const keys = ['listen.port=0', 'admin.port=0', ...set].flatMap((key) => ['--set', key]);
-  const started = await start(['start', ...keys], /"listen":"([^"]+)","admin":"([^"]+)"/, env);
+  const from = file === undefined ? [] : ['--config', file];
+  const started = await start(['start', ...from, ...keys], /"listen":"([^"]+)","admin":"([^"]+)"/, env);
   const [, url = '', adminUrl = ''] = started.match;
   return { ...started, url, adminUrl };
 }

@@ -283,6 +283,27 @@ describe('without Redis', () => {
   });
 });
 
+describe('a limit that is changed while it counts', () => {
+  it('holds from the next request on, and what Redis has counted still counts', async () => {
+    const { limiter } = await open();
+    await many(6, limiter);
+    limiter.retune({ requests: 8, seconds: LIMIT.seconds });
+    expect(await limiter.consume('me')).toMatchObject({ allowed: true, limit: 8, remaining: 1 });
+    expect(allowedOf(await many(5, limiter))).toBe(1);
+    limiter.retune(LIMIT);
+    expect(await limiter.consume('me')).toMatchObject({ limit: 10 });
+  });
+
+  it('begins anew in a process that counts alone, unless it stays the same', async () => {
+    const limiter = createClientLimit(LIMIT);
+    await many(10, limiter);
+    limiter.retune({ ...LIMIT });
+    expect(await limiter.consume('me')).toMatchObject({ allowed: false });
+    limiter.retune({ requests: 3, seconds: LIMIT.seconds });
+    expect(allowedOf(await many(5, limiter))).toBe(3);
+  });
+});
+
 describe('more clients than are counted one by one', () => {
   it('share allowances among themselves, and take nothing from those who were known before', async () => {
     const count = createLocalCount({ requests: 2, seconds: 60, maxClients: 100 }, systemClock);

@@ -1,0 +1,73 @@
+/**
+ * Taking a changed configuration into use while running: all of it that can be, or none.
+ *
+ * Whatever is wrong with it, a mistake in a file or a certificate that cannot be used, the earlier one goes on. One is read
+ * at a time; who asks meanwhile gets one more reading after it.
+ */
+import { type Config, ConfigError, type Loaded } from './config.ts';
+import { takeOver } from './config/take-over.ts';
+import type { Notice } from './notice.ts';
+
+/** How a reload ended: which keys were taken, and which wait for a restart; or all that is wrong. */
+export type ReloadResult =
+  | { ok: true; changed: readonly string[]; waiting: readonly string[] }
+  | { ok: false; mistakes: string };
+
+/** What a reload needs: how to read the configuration, how to take it into use, and whom to tell. */
+export type ReloadDeps = {
+  load: () => Promise<Loaded>;
+  /** Rejects with a ConfigError, having changed nothing, where it cannot be used. */
+  apply: (config: Config) => Promise<void>;
+  notice: Notice;
+  onEnd: (result: ReloadResult) => void;
+  /** Told which files to watch, those that were read and the certificates they name, and when reading began (ms since the epoch). */
+  onFiles: (files: readonly string[], readAt: number) => void;
+};
+
+/** Reads the configuration anew; the text says why. Never rejects. */
+export type Reload = (because: string) => Promise<void>;
+
+/** Makes the reload of a gateway that runs by this configuration. */
+export function createReload(running: Loaded, { load, apply, notice, onEnd, onFiles }: ReloadDeps): Reload {
+  let { config, warnings } = running;
+  onFiles(filesOf(running), running.readAt);
+  let last = Promise.resolve();
+  let waiting: Promise<void> | undefined;
+
+  const reload = async (because: string) => {
+    const loaded = await load();
+    const { changed, waiting: left, config: taken } = takeOver(config, loaded.config);
+    // Also where it is not taken: a certificate that it names may yet come.
+    onFiles(filesOf({ ...loaded, config: taken }), loaded.readAt);
+    await apply(taken);
+    config = taken;
+    const what = changed.length === 0 ? 'read anew, nothing in it has changed' : 'taken into use';
+    notice('info', `the configuration was ${what}`, { because, ...(changed.length > 0 && { changed }) });
+    if (left.length > 0) notice('warn', 'some of what has changed waits for a restart', { keys: left });
+    for (const warning of loaded.warnings) if (!warnings.includes(warning)) notice('warn', warning);
+    ({ warnings } = loaded);
+    onEnd({ ok: true, changed, waiting: left });
+  };
+
+  const attempt = async (because: string) => {
+    try {
+      await reload(because);
+    } catch (error) {
+      const mistakes = error instanceof ConfigError ? error.message : `It failed: ${String(error)}`;
+      notice('error', 'the changed configuration was not taken, the earlier one goes on', { because, mistakes });
+      onEnd({ ok: false, mistakes });
+    }
+  };
+
+  return (because) => {
+    waiting ??= last = last.then(() => {
+      waiting = undefined;
+      return attempt(because);
+    });
+    return waiting;
+  };
+}
+
+/** Every file that the configuration was read from or names certificates in. */
+const filesOf = ({ files, config: { upstream } }: Loaded): string[] =>
+  [...files, upstream.caFile, upstream.certFile, upstream.keyFile].filter((file) => file !== undefined);
