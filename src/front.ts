@@ -6,7 +6,7 @@ import { createDestinationPolicy } from './policy/destination.ts';
 import { createPassthrough, type Passthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
 import { createLocalAllowance } from './quota/client-limit.ts';
-import { type AppDeps, corsFields, createApp, SECURITY_FIELDS } from './server/app.ts';
+import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
 import { createClientKey, type ForwardedWatch, networkOf, type Trusts } from './server/client.ts';
 import type { EdgeLimits } from './server/edge.ts';
 import type { FetchDeps } from './server/fetch-kept.ts';
@@ -38,6 +38,8 @@ export type Front = {
   handle: (req: IncomingMessage, res: ServerResponse) => void;
   readSibling: Passthrough | undefined;
   limits: EdgeLimits;
+  /** The lines that every answer has which is written on the bare socket; `raw` is what was read there last. */
+  refusalLines: (raw?: Buffer) => string[];
   /** How a file is fetched that nobody has asked for yet. */
   fetching: FetchDeps;
 };
@@ -55,8 +57,16 @@ export function createFront(config: Config, deps: FrontDeps): Front {
     handle: stores.isCaching ? hot : app,
     readSibling: createPassthrough(config.passthrough),
     limits: config.limits,
+    refusalLines: (raw) => [...SECURITY_HEADERS, ...corsLinesOf(config.cors, raw)],
     fetching,
   };
+}
+
+/** Where one origin may read answers, or all, it need not be known who asks. */
+function corsLinesOf(cors: Config['cors'], raw: Buffer | undefined): string[] {
+  const [first, ...more] = cors.origins;
+  const asked = /\r\norigin:[ \t]*([^\s,]{1,300})[ \t]*\r\n/i.exec(raw?.toString('latin1') ?? '')?.[1];
+  return corsFields(cors, more.length === 0 ? first : asked).map(([name, value]) => `${name}: ${value}`);
 }
 
 function fetchingOf(config: Config, { clock, stores, storage }: FrontDeps) {

@@ -6,7 +6,6 @@ import { createFront, type Front } from './front.ts';
 import { closeServer, listen } from './listen.ts';
 import type { Notice } from './notice.ts';
 import { createAdmin } from './server/admin.ts';
-import { SECURITY_HEADERS } from './server/app.ts';
 import { createForwardedWatch } from './server/client.ts';
 import { boundEdge, createEdge } from './server/edge.ts';
 import { refuseOnSocket } from './server/refuse.ts';
@@ -25,6 +24,8 @@ export type Overrides = {
   record?: (summary: Summary) => void;
   notice?: Notice;
   resolve?: Resolve;
+  /** What the environment says of proxies, where the configuration obeys it. */
+  proxyFor?: (url: string) => string | undefined;
   storage?: FollowWorld;
 };
 
@@ -47,11 +48,11 @@ const DRAIN_MS = 25_000;
 
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
 export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
-  const { clock = systemClock, record = () => {}, notice = () => {}, resolve, storage = {} } = overrides;
+  const { clock = systemClock, record = () => {}, notice = () => {}, resolve, proxyFor, storage = {} } = overrides;
   let isDraining = false;
 
   await using opening = new AsyncDisposableStack();
-  const stores = opening.use(await openStores(config, { clock, notice, resolve }));
+  const stores = opening.use(await openStores(config, { clock, notice, resolve, proxyFor }));
   const { access, cache, purges } = stores;
   const isWarming = stores.isCaching && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(() => front.fetching, clock)) : undefined;
@@ -62,7 +63,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const edge = createEdge(
     (req, res) => front.handle(req, res),
     () => front.limits,
-    (code, socket) => refuseOnSocket(code, socket, { clock, record, securityHeaders: SECURITY_HEADERS }),
+    (code, socket, raw) => refuseOnSocket(code, socket, { clock, record, securityHeaders: front.refusalLines(raw) }),
     (raw) => front.readSibling?.(raw),
   );
   const drain = async (withinMs = DRAIN_MS) => {

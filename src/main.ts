@@ -1,6 +1,7 @@
 /** The process: sub-commands, signals, and the last word on what went wrong. */
 import { Command, InvalidArgumentError } from 'commander';
 import { getProxyForUrl } from 'proxy-from-env';
+import { readProxies } from './config/environment-proxy.ts';
 import { ConfigError, type Loaded, loadConfig } from './config.ts';
 import { DEMO, firstVisit } from './first-visit.ts';
 import { createGateway, type Gateway } from './gateway.ts';
@@ -41,6 +42,7 @@ async function start({ config: file, emulator = false, set }: StartFlags): Promi
   const gateway = opening.use(
     await createGateway(config, {
       notice,
+      proxyFor: (url) => readProxies(process.env, getProxyForUrl)(url)?.proxy,
       record(summary) {
         const { error, source } = summary;
         if (logServed && error === undefined) logServed(summary);

@@ -20,8 +20,13 @@ import { createMemorySpool, createSpool } from './upstream/spool.ts';
 import { openTls, type UpstreamTls } from './upstream/tls.ts';
 import { openWayToStorages } from './upstream/way-to-storages.ts';
 
-/** What opening needs from outside: the time, who is told of changes, and who resolves names. */
-export type StoresDeps = { clock: Clock; notice: Notice; resolve?: Resolve | undefined };
+/** What opening needs from outside: the time, who is told of changes, who resolves names, and what the environment says of proxies. */
+export type StoresDeps = {
+  clock: Clock;
+  notice: Notice;
+  resolve?: Resolve | undefined;
+  proxyFor?: ((url: string) => string | undefined) | undefined;
+};
 
 /** All that is open; disposing closes it in the reverse order. */
 export type Stores = Awaited<ReturnType<typeof openStores>>;
@@ -30,7 +35,7 @@ export type Stores = Awaited<ReturnType<typeof openStores>>;
 const JOINABLE_MS = 5000;
 
 /** Opens everything. Throws a ConfigError where a file that the configuration names cannot be used. */
-export async function openStores(config: Config, { clock, notice, resolve }: StoresDeps) {
+export async function openStores(config: Config, { clock, notice, resolve, proxyFor }: StoresDeps) {
   const { upstream, redis } = config;
   const { url } = upstream;
   if (url === undefined) throw new TypeError('upstream.url is not set');
@@ -62,7 +67,8 @@ export async function openStores(config: Config, { clock, notice, resolve }: Sto
   const names = createNames({ ttlMs: upstream.dnsCacheMs }, clock, resolve);
   const agent = createAgent(new URL(url), upstream, { clock, names, tls });
   const { send } = opening.use(createUpstreamProxy({ ...upstream, url }, clock, agent));
-  const { world: storages } = opening.use(openWayToStorages(upstream, { clock, names, tls }));
+  const byEnvironment = upstream.proxyFromEnvironment ? proxyFor : undefined;
+  const { world: storages } = opening.use(openWayToStorages(upstream, { clock, names, tls }, byEnvironment));
   const flights = opening.use(createFlights<Fetched, Leader>({ maxAgeMs: JOINABLE_MS }, clock));
   const outage = createOutage(clock);
   const open = opening.move();

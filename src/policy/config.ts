@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { yesOrNo } from '../quantity.ts';
-import { isPassthroughPattern } from './passthrough.ts';
+import { isNeverReached, isPassthroughPattern } from './passthrough.ts';
 
 /** What is checked of a client's token. */
 export const tokensSchema = z.strictObject({
@@ -38,9 +38,15 @@ const passthroughError =
 
 /** Which paths beside the files may go through. */
 export const passthroughSchema = z
-  .array(z.string({ error: passthroughError }).refine(isPassthroughPattern, { error: passthroughError }), {
-    error: 'must be a list of paths like token or users/**',
-  })
+  .array(
+    z
+      .string({ error: passthroughError })
+      .refine(isPassthroughPattern, { error: passthroughError, abort: true })
+      .refine((text) => !isNeverReached(text), {
+        error: 'would never be reached: files have addresses of their own, and token is written in small letters',
+      }),
+    { error: 'must be a list of paths like token or users/**' },
+  )
   .max(1000, { error: 'must list no more than 1000 paths' })
   .default(() => [])
   .describe(

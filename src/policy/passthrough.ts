@@ -150,5 +150,13 @@ const LITERAL = String.raw`(?!\.{1,2}(?:/|$))[A-Za-z0-9._~,-]{1,128}`;
 const BELOW = String.raw`(?:\*\*|(?:${LITERAL}|\*)(?:/(?:${LITERAL}|\*))*(?:/\*\*)?)`;
 const PATTERN = new RegExp(String.raw`^(?:${BELOW}|(?:/${LITERAL})+(?:/\{org\}/\{app\}/${BELOW})?)$`);
 
+/** Whether a pattern names one place that is never let through: a file's, or another spelling of what has a rule of its own. */
+export function isNeverReached(text: string): boolean {
+  const { hasApp, below } = readPattern(text);
+  if (!hasApp || below.some((name) => name.startsWith('*'))) return false;
+  const what = judge(below);
+  return !what || !matches(below, below, what.isPart);
+}
+
 /** Whether this is a pattern that can be read. */
 export const isPassthroughPattern = (text: string): boolean => text.length <= 512 && PATTERN.test(text);

@@ -30,12 +30,13 @@ export function readTarget(raw: string): Target | Denial {
   if (!parts) return deny('RESOURCE_UNKNOWN', 'the path is not served here');
   if (!QUERY.test(query)) return deny('REQUEST_MALFORMED', 'the query has characters that must be encoded');
   const [, org = '', app = '', file] = parts;
-  if (file !== undefined && NOT_FILES.has(file)) return deny('RESOURCE_UNKNOWN', 'the path is not a file');
+  if (file !== undefined && NOT_FILES.has(file.toLowerCase()))
+    return deny('RESOURCE_UNKNOWN', 'the path is not a file');
   return { org, app, file, query };
 }
 
 /** Whether this may be the name of a file: what the upstream calls one goes into paths and keys, too. */
-export const isFileName = (text: string): boolean => FILE.test(text) && !NOT_FILES.has(text);
+export const isFileName = (text: string): boolean => FILE.test(text) && !NOT_FILES.has(text.toLowerCase());
 
 /** The address of a target at the upstream: its path rebuilt, its query byte for byte. */
 export function upstreamPath({ org, app, file, query }: Target): string {

@@ -92,7 +92,7 @@ export function createApp(deps: AppDeps): Express {
   app.post(OTHER, other);
   app.put(OTHER, other);
   app.delete(OTHER, other);
-  if (cors) app.options([uploads, file, ...SIBLINGS.keys()], serve(deps, cors.preflight));
+  if (cors) app.options('/{*any}', serve(deps, cors.preflight));
   app.all(uploads, serve(deps, refuseMethod('POST')));
   app.all(file, serve(deps, refuseMethod('GET, HEAD')));
   for (const [path, methods] of SIBLINGS) app.all(path, serve(deps, refuseMethod(methods)));
@@ -114,17 +114,19 @@ const refuseTarget: Handler = (req) => {
   throw new GatewayError('RESOURCE_UNKNOWN');
 };
 
-/** The fields that pages of other origins need, on an answer to a request that names no origin. */
-export const corsFields = (config: CorsConfig): [string, string][] => {
+/** The fields that pages of other origins need, on an answer to a request of this origin, or of none that is named. */
+export const corsFields = (config: CorsConfig, origin?: string): [string, string][] => {
   const cors = createCors(config);
-  return cors ? fieldsOf((req, res) => cors.fields(req as Request, res as Response, () => {})) : [];
+  return cors ? fieldsOf((req, res) => cors.fields(req as Request, res as Response, () => {}), origin) : [];
 };
 
 /** Lets a middleware write to a response that only listens, so that it stays the one source of these headers. */
 function fieldsOf(
   middleware: (req: IncomingMessage, res: ServerResponse, next: () => void) => unknown,
+  origin?: string,
 ): [string, string][] {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
+  if (origin !== undefined) response.req.headers.origin = origin;
   middleware(response.req, response, () => {});
   return Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]);
 }

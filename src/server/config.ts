@@ -130,7 +130,9 @@ export const corsSchema = z.strictObject({
     .array(
       z
         .string({ error: corsError })
-        .refine((text) => text === '*' || URL.parse(text)?.origin === text, { error: corsError }),
+        .refine((text) => text === '*' || (URL.parse(text)?.origin === text && !text.includes('*')), {
+          error: corsError,
+        }),
       { error: `must be a list of origins like https://chat.example.com, or of '*' alone` },
     )
     .default(() => [])

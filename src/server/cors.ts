@@ -5,7 +5,7 @@
 import cors from 'cors';
 import type { Request, RequestHandler, Response } from 'express';
 import { GatewayError } from '../errors.ts';
-import { openAny } from './open.ts';
+import { openPreflight } from './open.ts';
 import type { Handler } from './serve.ts';
 
 /** The origins whose pages may read answers, and for how long a browser may remember that. */
@@ -62,7 +62,8 @@ export function createCors({ origins, maxAgeSeconds }: CorsConfig): Cors | undef
     fields: (req, res, next) => (req.method === 'OPTIONS' ? next() : answer(req, res, next)),
     preflight(req: Request, res: Response, exchange) {
       exchange.route = 'preflight';
-      openAny(req);
+      // Also where nothing is let through: a page is to read the refusal that its request itself will get.
+      openPreflight(req);
       if (req.headers['access-control-request-method'] === undefined) {
         exchange.allow = 'GET, HEAD, POST';
         throw new GatewayError('METHOD_NOT_ALLOWED', { reason: 'OPTIONS that is no preflight' });

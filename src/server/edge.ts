@@ -73,7 +73,7 @@ export function letContinue(req: IncomingMessage, res: ServerResponse): void {
 export function createEdge(
   app: (req: IncomingMessage, res: ServerResponse) => void,
   limitsNow: () => EdgeLimits,
-  refuse: (code: ErrorCode, socket: Socket) => void,
+  refuse: (code: ErrorCode, socket: Socket, raw?: Buffer) => void,
   readSibling?: Passthrough,
 ): Server {
   const lines = new WeakMap<Socket, Line>();
@@ -125,14 +125,14 @@ export function createEdge(
     socket.on('error', () => socket.destroy());
     lineOf(socket).end(() => refuse('METHOD_NOT_ALLOWED', socket));
   });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+  server.on('clientError', (error: Unparsed, socket: Socket) => {
     const code = isUnknownMethod(error) ? 'METHOD_NOT_ALLOWED' : codeOf(error);
     if (code === 'CLIENT_GONE') {
       socket.destroy();
       return;
     }
     lineOf(socket).break({
-      refuse: () => refuse(code, socket),
+      refuse: () => refuse(code, socket, error.rawPacket),
       breakOff: (req) => arrivals.get(req)?.gone.abort(new GatewayError(code, { reason: error.code })),
     });
   });
@@ -158,15 +158,24 @@ const canonicalPath = (reading: Target | Denial): string => {
   return `/${reading.org}/${reading.app}/chatfiles${reading.file === undefined ? '' : `/${reading.file}`}`;
 };
 
+/** What Node's parser says of bytes that it could not read. */
+type Unparsed = NodeJS.ErrnoException & { rawPacket?: Buffer };
+
 /** Whether the parser stopped at a well-formed request line whose method it does not know, and not at mere noise. */
-function isUnknownMethod({ code, rawPacket }: NodeJS.ErrnoException & { rawPacket?: Buffer }): boolean {
+function isUnknownMethod({ code, rawPacket }: Unparsed): boolean {
   const line = rawPacket?.subarray(0, 256).toString('latin1') ?? '';
   const method = /^([A-Z][A-Z-]{0,31}) [!-~]+ HTTP\/1\.[01]\r\n/.exec(line)?.[1];
   // A known one is that of an earlier request in the same packet: then what could not be read lies behind it.
   return code === 'HPE_INVALID_METHOD' && method !== undefined && !METHODS.includes(method);
 }
 
-function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {
+/** Whether it stopped at a version that is written as one should be. */
+const isUnknownVersion = ({ code, rawPacket }: Unparsed): boolean =>
+  code === 'HPE_INVALID_VERSION' && /^[A-Z-]{1,32} [!-~]+ HTTP\/\d\.\d\r\n/.test(rawPacket?.toString('latin1') ?? '');
+
+function codeOf(error: Unparsed): ErrorCode {
+  const { code } = error;
+  if (isUnknownVersion(error)) return 'VERSION_UNSUPPORTED';
   if (code === 'HPE_HEADER_OVERFLOW') return 'HEAD_TOO_LARGE';
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'REQUEST_TOO_SLOW';
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'HPE_INVALID_EOF_STATE') return 'CLIENT_GONE';

@@ -19,7 +19,8 @@ export async function learnUpload(
   { access, clock, answer }: { access: Pick<Access, 'learnUpload'>; clock: Clock; answer: { idleMs: number } },
 ): Promise<{ outcome: Outcome; files: UploadedFile[] }> {
   const read = await readWhole(outcome, { clock, answer });
-  const files = read.whole === undefined ? [] : filesIn(read.whole);
+  const isUsual = outcome.kind === 'answer' && outcome.status === 200;
+  const files = read.whole && isUsual ? filesIn(read.whole) : [];
   for (const { uuid, secret } of files) access.learnUpload(app, uuid, secret, sentAt);
   return { outcome: read.outcome, files };
 }

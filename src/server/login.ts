@@ -39,7 +39,8 @@ export const login =
     const bearer = deps.access.identify(exchange.app ?? '', token ?? NOBODY);
     const { outcome, sentAt } = await forward(deps, request, { kind: 'sibling', bearer, isTelling: false }, exchange);
     const read = await readWhole(outcome, deps);
-    if (target.app && read.whole) learnLogin(read.whole, exchange.app ?? '', sentAt, deps);
+    const isUsual = outcome.kind === 'answer' && outcome.status === 200;
+    if (target.app && read.whole && isUsual) learnLogin(read.whole, exchange.app ?? '', sentAt, deps);
     await respond(unstored(read.outcome, exchange), req, res, exchange, deps);
   };
 

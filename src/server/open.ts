@@ -35,6 +35,13 @@ export function openAny(req: IncomingMessage): void {
   else open(req);
 }
 
+/** The same where it does not matter whether anything is there, as long as it could be read. */
+export function openPreflight(req: IncomingMessage): void {
+  const reading = readingOf(req);
+  if ('allowed' in reading && reading.code === 'RESOURCE_UNKNOWN') openHead(req, '');
+  else openAny(req);
+}
+
 /** Judges the head alone, and reads the query. */
 function openHead(req: IncomingMessage, raw: string): Opened['query'] {
   enforce(checkHead({ method: req.method ?? '', httpVersion: req.httpVersion, rawHeaders: req.rawHeaders }));

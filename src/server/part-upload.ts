@@ -30,6 +30,9 @@ import { takeBody } from './take-body.ts';
 /** What a form may have around its part that does not count as the file. */
 const FREE_BYTES = 4 * 1024;
 
+/** More than what begins or ends an upload has to say: no part of a file goes that way. */
+const FEW_BYTES = 64 * 1024;
+
 /** POST …/part-upload: the upstream names the upload, whose sum begins. */
 export const beginParts =
   (deps: SharedFileDeps): Handler =>
@@ -39,7 +42,8 @@ export const beginParts =
     for (const { uuid } of read.whole ? filesIn(read.whole) : []) {
       if (!(await deps.siblings.parts.begin(exchange.app ?? '', uuid))) throw uncounted();
     }
-    await respond(unstored(read.outcome, exchange), req, res, exchange, deps);
+    const answer = atOurPlace(read.outcome, req, deps.publicUrl);
+    await respond(unstored(answer, exchange), req, res, exchange, deps);
   };
 
 /** PUT …/part-upload/{id}: one part, as a form or as plain bytes. */
@@ -75,7 +79,7 @@ export const endParts =
 async function sendSmall(req: Request, res: Parameters<Handler>[1], exchange: Exchange, deps: SharedFileDeps) {
   exchange.route = 'part-upload';
   const { target, token, bearer } = await admitSibling(req, exchange, deps);
-  const { maxBytes } = deps.siblings;
+  const maxBytes = Math.min(deps.siblings.maxBytes, FEW_BYTES);
   const announcedBytes = admitBody(req, maxBytes);
   await limit(req, res, exchange, token.value, deps.limit);
   letContinue(req, res);

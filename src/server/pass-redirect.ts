@@ -33,8 +33,9 @@ export function passRedirect(
   return true;
 }
 
-function placeOf(goal: URL, location: string, upstream: string, ours: string | undefined): string {
-  if (goal.origin === new URL(upstream).origin) return `${ours ?? ''}${goal.pathname}${goal.search}${goal.hash}`;
+function placeOf(goal: URL, location: string, upstream: string, ours: string): string {
+  // By whatever scheme: the same name is the same API.
+  if (goal.host === new URL(upstream).host) return `${ours}${goal.pathname}${goal.search}${goal.hash}`;
   // A signature may hang on every byte.
   return /^https?:\/\//i.test(location) ? location : goal.href;
 }

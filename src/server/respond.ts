@@ -125,7 +125,7 @@ async function passAnswer(
   { clock, answer, redirects }: RespondDeps,
 ): Promise<void> {
   if (passRedirect(outcome, req, res, redirects)) return;
-  const { status, headers, body, release, whole } = outcome;
+  const { status, headers, body, release, whole, location } = outcome;
   const length = Number(headers['content-length'] ?? 0);
   const refused =
     status >= 300 && status !== 304
@@ -141,11 +141,12 @@ async function passAnswer(
   const fields = answerHeaders(headers);
   res.statusCode = status;
   for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
+  if (location !== undefined) res.setHeader('Location', location);
   if (exchange.cache !== undefined) res.setHeader('Cache-Status', exchange.cache);
   // An upload's answer holds the file's secret.
   if (req.method === 'POST') res.setHeader('Cache-Control', 'no-store');
   if (whole !== undefined) {
-    res.setHeader('Content-Length', whole.length);
+    if (status !== 204) res.setHeader('Content-Length', whole.length);
     if (req.method !== 'HEAD') exchange.bytesOut = whole.length;
     res.end(whole);
     return;

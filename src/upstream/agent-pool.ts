@@ -8,6 +8,8 @@ export type AgentConfig = {
   keepAliveMs: number;
   connectTimeoutMs: number;
   proxy?: string | undefined;
+  /** Whether connections are used again; a stale one needs a second try. */
+  isKept?: boolean;
 };
 
 /** What connections are made with; without `names` and `tls` as Node has them. */
@@ -20,8 +22,11 @@ export type PoolOptions = ReturnType<typeof poolOptions>;
  * Connections are kept and shared, uploads too: a handshake within a slot would be jitter, and what is sent evenly
  * would not arrive so. Idle ones must go before the upstream closes them, or the next request meets a reset.
  */
-export const poolOptions = ({ maxSockets, keepAliveMs, connectTimeoutMs }: AgentConfig, { names }: AgentDeps) => ({
-  keepAlive: true,
+export const poolOptions = (
+  { maxSockets, keepAliveMs, connectTimeoutMs, isKept = true }: AgentConfig,
+  { names }: AgentDeps,
+) => ({
+  keepAlive: isKept,
   maxSockets,
   maxFreeSockets: maxSockets,
   timeout: keepAliveMs,

@@ -45,7 +45,7 @@ export type FollowWorld = {
   /** With which authorities TLS is made, where they are not the public ones. */
   secureContext?: SecureContext | undefined;
   /** Makes the connections to a goal in another way: by a proxy, which resolves names itself, and then the list alone holds. */
-  agentFor?: ((goal: URL) => HttpAgent) | undefined;
+  agentFor?: ((goal: URL) => HttpAgent | undefined) | undefined;
 };
 
 /** What of the client's own request is for whoever has the file. */
@@ -73,7 +73,8 @@ export function withRedirects(config: FollowConfig, clock: Clock, world: FollowW
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     let isConnected = false;
     let answer: IncomingMessage | undefined;
-    const own = agentFor ? { agent: agentFor(goal) } : { agent, lookup };
+    const tunnels = agentFor?.(goal);
+    const own = tunnels ? { agent: tunnels } : { agent, lookup };
     const outgoing = ask(goal, { method: 'GET', headers, ...own });
     const giveUp = () => outgoing.destroy(new GatewayError('UPSTREAM_TIMEOUT', { reason: 'the storage was silent' }));
     const leave = () =>
@@ -83,16 +84,19 @@ export function withRedirects(config: FollowConfig, clock: Clock, world: FollowW
       cancel();
       signal.removeEventListener('abort', leave);
     };
+    const connected = () => {
+      isConnected = true;
+      cancel();
+      cancel = clock.after(config.answerTimeoutMs, giveUp);
+    };
     outgoing.once('socket', (socket) => {
+      // A tunnel comes with its TLS done; to whom it leads, the proxy alone knows.
+      if (tunnels) return connected();
       socket.once('connect', () => {
         // The last look: whatever became of the look-up, this is where the bytes would go.
-        if (!agentFor && !isAllowedAddress(socket.remoteAddress ?? '')) outgoing.destroy(new AddressRefused());
+        if (!isAllowedAddress(socket.remoteAddress ?? '')) outgoing.destroy(new AddressRefused());
       });
-      socket.once('secureConnect', () => {
-        isConnected = true;
-        cancel();
-        cancel = clock.after(config.answerTimeoutMs, giveUp);
-      });
+      socket.once('secureConnect', connected);
     });
     outgoing.once('response', (message) => {
       end();
@@ -136,7 +140,7 @@ export function withRedirects(config: FollowConfig, clock: Clock, world: FollowW
 
   return (next) => async (request) => {
     const outcome = await next(request);
-    if (request.method !== 'GET' || outcome.kind !== 'answer' || !isRedirect(outcome.status)) return outcome;
+    if (!isDownload(request) || outcome.kind !== 'answer' || !isRedirect(outcome.status)) return outcome;
     skip(outcome.body, config.connectTimeoutMs, clock, outcome.release);
     const leave = await places.take(request.signal);
     const startedAt = clock.monotonic();
@@ -152,6 +156,9 @@ export function withRedirects(config: FollowConfig, clock: Clock, world: FollowW
     }
   };
 }
+
+/** Nobody is sent elsewhere with what is no file. */
+const isDownload = ({ method, turn }: OutboundRequest): boolean => method === 'GET' && turn.kind !== 'sibling';
 
 function storageHeaders({ headers, ownConditions = false }: OutboundRequest): Record<string, string> {
   const own = { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': headers['user-agent'] ?? '' };

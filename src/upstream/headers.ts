@@ -45,9 +45,9 @@ const ANSWER_FIELDS = [
   'last-modified',
 ];
 
-/** The fields of an upload as they go upstream. */
+/** The fields of an upload as they go upstream; its answer has to be read here, so it is not to be compressed. */
 export function uploadHeaders(incoming: IncomingHttpHeaders, token: string): Record<string, string> {
-  return { ...pick(incoming, UPLOAD_FIELDS), accept: '*/*', ...common(token) };
+  return { ...pick(incoming, UPLOAD_FIELDS), accept: '*/*', 'accept-encoding': 'identity', ...common(token) };
 }
 
 /** The fields of a download as they go upstream: a file is always asked for as one, and never compressed; `token` may be empty. */

@@ -12,6 +12,8 @@ const hostError = 'must be a host name like files.example.com, *.example.com or 
 // The last label of a name is never a number: that would be an address.
 const HOST = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?::\d{1,5})?$/i;
 
+const isPort = (text: string): boolean => Number(text) >= 1 && Number(text) <= 65_535;
+
 /** What becomes of an upstream's redirect. */
 export const redirectsSchema = z
   .strictObject({
@@ -26,6 +28,7 @@ export const redirectsSchema = z
         z
           .string({ error: hostError })
           .regex(HOST, { error: hostError })
+          .refine((host) => isPort(host.split(':')[1] ?? '443'), { error: 'has a port that there is not' })
           .transform((host) => host.toLowerCase()),
         { error: 'must be a list of host names' },
       )

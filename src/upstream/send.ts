@@ -47,6 +47,8 @@ export type Outcome =
       release: () => void;
       /** The body's bytes, where somebody on the way has read it already. */
       whole?: Buffer;
+      /** Where what was made lies, as clients are told. */
+      location?: string;
     }
   /** A status from 400 on, read whole (up to 64 KB); `error` and `description` are what Easemob's JSON says. */
   | {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ask } from '../kit/ask.ts';
 import { APP, bearer, CHATFILES, fileOf, formOf, ORG, type Uploaded } from '../kit/easemob.ts';
 import { startGateway } from '../kit/gateway.ts';
 
@@ -35,6 +36,26 @@ describe('a page of another origin', () => {
     expect(summaries.map(({ route, status }) => [route, status])).toEqual(
       Array.from({ length: 5 }, () => ['preflight', 204]),
     );
+  });
+
+  it.each([
+    ['any', '*', '*'],
+    ['one', ORIGIN, ORIGIN],
+    ['several', `https://other.example.com,${ORIGIN}`, ORIGIN],
+  ])('reads also what is refused before it could be parsed, where %s origin may', async (_case, origins, allowed) => {
+    const { gateway } = await startGateway({ set: [`cors.origins=${origins}`] });
+    const tooLong = { origin: ORIGIN, 'x-long': 'x'.repeat(20_000) };
+    const refused = await ask(`${gateway.url}${CHATFILES}/x`, { headers: tooLong });
+    expect([refused.status, refused.headers['access-control-allow-origin']]).toEqual([431, allowed]);
+  });
+
+  it('is let through by a preflight to a place that is not served, and reads then why not', async () => {
+    const { gateway, emulator } = await startGateway({ set: [`cors.origins=${ORIGIN}`] });
+    const preflight = await fetch(`${gateway.url}/nope`, { method: 'OPTIONS', headers: PREFLIGHT });
+    expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([204, ORIGIN]);
+    const answer = await fetch(`${gateway.url}/nope`, { method: 'POST', headers: { origin: ORIGIN } });
+    expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([404, ORIGIN]);
+    expect(emulator.received()).toEqual([]);
   });
 
   it('reads every answer, refusals too, and the fields that tell more', async () => {

@@ -37,8 +37,8 @@ const VERSIONS: HostileCase[] = [
   { name: 'HTTP/0.9 as text', bytes: get({ version: 'HTTP/0.9' }), status: 505 },
   { name: 'HTTP/0.9 in earnest', bytes: `GET ${FILE}\r\n`, status: 408 },
   { name: 'HTTP/2.0 as text', bytes: get({ version: 'HTTP/2.0' }), status: 505 },
-  { name: 'HTTP/1.2', bytes: get({ version: 'HTTP/1.2' }), status: 400 },
-  { name: 'HTTP/9.9', bytes: get({ version: 'HTTP/9.9' }), status: 400 },
+  { name: 'HTTP/1.2', bytes: get({ version: 'HTTP/1.2' }), status: 505 },
+  { name: 'HTTP/9.9', bytes: get({ version: 'HTTP/9.9' }), status: 505 },
   { name: 'HTTP/1.10', bytes: get({ version: 'HTTP/1.10' }), status: 400 },
   { name: 'a version in small letters', bytes: get({ version: 'http/1.1' }), status: 400 },
   // Node's parser takes this protocol for HTTP and does not tell; what goes upstream is HTTP all the same.

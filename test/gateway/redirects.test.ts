@@ -1,12 +1,15 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Agent } from 'node:https';
 import type { LookupFunction } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Fault } from '../../src/emulator/emulator.ts';
+import { createEmulator, type Fault } from '../../src/emulator/emulator.ts';
 import type { FollowWorld } from '../../src/upstream/follow.ts';
 import { ask, multipartOf, type Question } from '../kit/ask.ts';
 import { APP, bearer, CHATFILES, fileOf, ORG, uploadTo } from '../kit/easemob.ts';
+import { startConnectProxy } from '../kit/connect-proxy.ts';
 import { startGateway } from '../kit/gateway.ts';
 import { OTHER_STORAGE, startStorage, STORAGE } from '../kit/storage.ts';
 
@@ -369,6 +372,13 @@ describe('a redirect is refused, and its goal hears nothing, if it', () => {
     expect(started.storage.requests).toHaveLength(1);
   });
 
+  it('answers what is no file', async () => {
+    const { gateway, redirect, ann, storage } = await start({ set: ['passthrough=users/**'] });
+    redirect();
+    const reply = await ask(`${gateway.url}/${ORG}/${APP}/users/ann`, { headers: ann });
+    expect([reply.status, storage.connections]).toEqual([502, 0]);
+  });
+
   it('answers an upload', async () => {
     const { gateway, redirect, ann, storage } = await start();
     redirect();
@@ -417,6 +427,41 @@ describe('a proxy that makes the connections', () => {
     started.redirect(`https://elsewhere.example.test:${started.storage.port}/object`);
     await expectRefused(started);
     expect(started.storage.connections).toBe(1);
+  });
+
+  it('leaves the storage the time of an answer, and each goal a connection of its own', async () => {
+    const slowly: Answer = (req, res) => {
+      // The second on a connection is cut: what is kept there may be stale.
+      if (asked.has(req.socket)) return void req.socket.destroy();
+      asked.add(req.socket);
+      setTimeout(() => deliver()(req, res), 600);
+    };
+    const asked = new WeakSet<object>();
+    const storage = await startStorage(slowly);
+    onTestFinished(() => storage[Symbol.asyncDispose]());
+    const ca = join(await mkdtemp(join(tmpdir(), 'chatfiles-redirects-')), 'ca.pem');
+    onTestFinished(() => rm(dirname(ca), { recursive: true }));
+    await writeFile(ca, storage.ca);
+    const upstream = await createEmulator({ limiter: { algorithm: 'off' } });
+    onTestFinished(() => upstream[Symbol.asyncDispose]());
+    const ports = { [STORAGE]: storage.port, 'easemob.example.test': Number(new URL(upstream.url).port) };
+    const proxy = await startConnectProxy({ hosts: ports });
+    const { gateway } = await startGateway({
+      upstreamUrl: 'http://easemob.example.test',
+      set: [
+        'upstream.allowPlaintext=true',
+        `upstream.proxy=${proxy.url}`,
+        `upstream.caFile=${ca}`,
+        'upstream.connectTimeoutMs=500',
+        'upstream.answerTimeoutMs=5000',
+        `redirects.hosts=${STORAGE}`,
+      ],
+    });
+    const token = upstream.issueToken(ORG, APP);
+    const { uuid } = await uploadTo(upstream.url, token, 'bytes');
+    upstream.fault({ kind: 'redirect', location: `https://${STORAGE}/object?${SIGNED}` });
+    const get = async () => (await ask(`${gateway.url}${CHATFILES}/${uuid}`, { headers: bearer(token) })).status;
+    expect([await get(), await get()]).toEqual([200, 200]);
   });
 });
 
@@ -502,6 +547,11 @@ describe('redirects', () => {
       (us) => `${us}/o1/a1/chatfiles/x?a=%2f`,
     ],
     ['to the upstream by its path leads to us', () => '/o1/a1/chatfiles/x', (us) => `${us}/o1/a1/chatfiles/x`],
+    [
+      'to the upstream by another scheme leads to us',
+      (upstream) => `${upstream.replace('http:', 'https:')}/o1/a1/chatfiles/x`,
+      (us) => `${us}/o1/a1/chatfiles/x`,
+    ],
     ['relative to the file leads to us', () => 'x', (us) => `${us}/o1/a1/chatfiles/x`],
     ['to elsewhere stays byte for byte', () => 'HTTPS://a.test/%7e|x?a=B%2b', () => 'HTTPS://a.test/%7e|x?a=B%2b'],
     ['without a scheme has the one it had there', () => '//a.test/x', () => 'http://a.test/x'],

@@ -1,5 +1,6 @@
 import { IncomingMessage, type IncomingHttpHeaders } from 'node:http';
 import { Socket } from 'node:net';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { Bearer } from '../../src/access/bearer.ts';
 import { learnUpload } from '../../src/server/learn-upload.ts';
@@ -10,7 +11,7 @@ const BEARER: Bearer = { app: 'o/a', token: 't', key: 'k', kind: 'user', endsAt:
 
 /** Reads one answer to an upload, and tells what was learnt from it and what goes on. */
 async function read(
-  text: string,
+  text: string | Buffer,
   { status = 200, headers = {} }: { status?: number; headers?: IncomingHttpHeaders } = {},
 ) {
   const learnt: [app: string, file: string, hasSecret: boolean, sentAt: number][] = [];
@@ -92,16 +93,42 @@ describe('the answer to an upload', () => {
     expect(passed.kind === 'answer' && passed.whole?.toString()).toBe(text);
   });
 
+  it('teaches nothing by another status, though it is read', async () => {
+    const { learnt, read: passed } = await read(answerOf({ uuid: '0a0b' }), { status: 201 });
+    expect([learnt, passed.kind === 'answer' && passed.whole?.length]).toEqual([[], answerOf({ uuid: '0a0b' }).length]);
+  });
+
+  it.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['deflate', deflateSync],
+    ['zstd', zstdCompressSync],
+  ])('teaches also in %s, and goes on without it', async (coding, encode) => {
+    const text = answerOf({ uuid: '0a0b' });
+    const { learnt, read: passed } = await read(encode(text), { headers: { 'content-encoding': coding } });
+    expect(learnt).toHaveLength(1);
+    expect(passed).toMatchObject({ headers: {}, whole: Buffer.from(text) });
+  });
+
+  it.each([
+    ['no gzip though it says so', 'nonsense'],
+    ['more than any answer when it is unpacked', gzipSync(' '.repeat(5_000_000))],
+  ])('teaches nothing by %s, and goes on as it came', async (_case, body) => {
+    const { learnt, read: passed } = await read(body, { headers: { 'content-encoding': 'gzip' } });
+    expect([learnt, passed.kind === 'answer' && passed.headers]).toEqual([[], { 'content-encoding': 'gzip' }]);
+  });
+
   it.each<[string, number, IncomingHttpHeaders]>([
-    ['has another status', 201, {}],
-    ['is encoded', 200, { 'content-encoding': 'gzip' }],
+    ['is a redirect', 302, {}],
+    ['is a part', 206, {}],
+    ['is in a coding that nobody knows', 200, { 'content-encoding': 'compress' }],
   ])('that %s is not read at all', async (_case, status, headers) => {
     const { learnt, read: passed, outcome, released } = await read(answerOf({ uuid: '0a0b' }), { status, headers });
     expect([learnt, passed === outcome, released]).toEqual([[], true, 0]);
   });
 
   it('that is longer than any goes on from its beginning, and teaches nothing', async () => {
-    const text = answerOf({ uuid: '0a0b', more: 'x'.repeat(70_000) });
+    const text = answerOf({ uuid: '0a0b', more: 'x'.repeat(1_100_000) });
     const { learnt, read: passed, outcome, body } = await read(text);
     expect([learnt, passed === outcome]).toEqual([[], true]);
     let rest = '';

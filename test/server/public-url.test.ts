@@ -15,6 +15,12 @@ describe('the origin in an answer', () => {
     ['with escaped slashes', '{"uri":"http:\\/\\/x.example\\/o\\/a\\/chatfiles"}', `{"uri":"${US}/o/a/chatfiles"}`],
     ['twice', '{"uri":"http://x/1","uri":"http://y/2"}', `{"uri":"${US}/1","uri":"${US}/2"}`],
     ['without a path', '{"uri":"http://x"}', `{"uri":"${US}"}`],
+    ['in a list', '[{"uri":"http://x/1"}]', `[{"uri":"${US}/1"}]`],
+    ['behind a BOM', '\ufeff{"uri":"http://x/1"}', `\ufeff{"uri":"${US}/1"}`],
+    ['without a scheme', '{"uri":"//x/1"}', `{"uri":"${US}/1"}`],
+    ['behind a space', '{"uri":" https://x/1"}', `{"uri":"${US}/1"}`],
+    ['with slashes that lean back', '{"uri":"https:\\\\\\\\x\\\\1"}', `{"uri":"${US}\\\\1"}`],
+    ['in capitals', '{"uri":"HTTPS://X/1"}', `{"uri":"${US}/1"}`],
     ['with an escaped name', '{"\\u0075ri":"http://x/1"}', `{"\\u0075ri":"${US}/1"}`],
   ])('is replaced %s', (_case, text, wanted) => {
     expect(moved(text)).toBe(wanted);
@@ -31,13 +37,9 @@ describe('the origin in an answer', () => {
     expect(moved(text)).toBe(text);
   });
 
-  it('stays where the bytes are no UTF-8', () => {
-    const body = Buffer.concat([
-      Buffer.from('{"uri":"http://x/1","b":"'),
-      Buffer.from([0xff, 0xfe]),
-      Buffer.from('"}'),
-    ]);
-    expect(withOrigin(body, US).equals(body)).toBe(true);
+  it('is replaced where other bytes are no UTF-8, which stay what they are', () => {
+    const text = '{"uri":"http://x/1","b":"\xff\xfe\xe9"}';
+    expect(withOrigin(Buffer.from(text, 'latin1'), US).toString('latin1')).toBe(text.replace('http://x', US));
   });
 
   it('changes nothing but that one value, whatever the rest is', () => {
