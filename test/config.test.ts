@@ -240,7 +240,12 @@ describe('mistakes', () => {
     ]);
     expect(await mistakes({ file: `${folder}/.`, emulator: false })).toEqual(['.  is a folder; name the file in it']);
     await writeFile(file, Buffer.from([0x6c, 0xff, 0xfe]));
-    expect(await mistakes({ file, emulator: false })).toEqual(['gateway.yaml  is not UTF-8 text']);
+    expect(await mistakes({ file, emulator: false })).toEqual(['gateway.yaml  is not UTF-8 text; save it as UTF-8']);
+    await writeFile(file, '#'.repeat(1024 * 1024 + 1));
+    expect(await mistakes({ file, emulator: false })).toEqual([
+      'gateway.yaml  has more than 1MB; is it the right file?',
+    ]);
+    expect(await mistakes({ file: '/dev/zero', emulator: false })).toHaveLength(1);
   });
 
   test('a file of aliases upon aliases is refused quickly', async () => {

@@ -1,21 +1,16 @@
 /**
  * Reads the configuration file: YAML, with the line and column of every value, so that a mistake can be pointed at.
  */
-import { readFile } from 'node:fs/promises';
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
 import { type Key, sectionsOf } from './keys.ts';
 import { type Place, type Problem, showName } from './problems.ts';
 import { type Source, unknownKey } from './sources.ts';
+import { readTextFile } from './text-file.ts';
 
 /** What the file holds; `broken` when it could not be read to its end, so that nothing can be missed in it. */
 export type FileSource = Source & { broken: boolean };
 
-const UNREADABLE: Record<string, string> = {
-  ENOENT: 'there is no such file',
-  EISDIR: 'is a folder; name the file in it',
-  EACCES: 'may not be read by this user; check its permissions',
-  ENOTDIR: 'a part of the path is no folder',
-};
+const RULES = { maxBytes: 1024 * 1024, maxText: '1MB' };
 
 // The parser's own messages quote the file, and what they quote may be a secret.
 const SYNTAX: Record<string, string> = {
@@ -37,19 +32,10 @@ const SYNTAX: Record<string, string> = {
 
 /** Reads the file and finds the values of known keys; whatever is wrong becomes a problem, nothing is thrown. */
 export async function readConfigFile(file: string, keys: readonly Key[]): Promise<FileSource> {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file));
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-    const message =
-      code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
-        ? 'is not UTF-8 text'
-        : (UNREADABLE[code] ?? `cannot be read (${code})`);
-    const problem: Problem = { place: { text: file, source: 'file', order: 0 }, path: '', message };
-    return { settings: [], problems: [problem], broken: true };
-  }
-  return readConfigText(text, file, keys);
+  const read = await readTextFile(file, RULES);
+  if ('text' in read) return readConfigText(read.text, file, keys);
+  const problem: Problem = { place: { text: file, source: 'file', order: 0 }, path: '', message: read.problem };
+  return { settings: [], problems: [problem], broken: true };
 }
 
 function readConfigText(text: string, file: string, keys: readonly Key[]): FileSource {
@@ -62,7 +48,7 @@ function readConfigText(text: string, file: string, keys: readonly Key[]): FileS
 
   const placeAt = (offset: number): Place => {
     const { line, col } = lineCounter.linePos(offset);
-    return { text: `${file}:${line}:${col}`, source: 'file', order: offset };
+    return { text: `${file}:${line}:${col}`, source: 'file', order: offset, line, column: col };
   };
   const placeOf = (node: unknown, otherwise: Place): Place => {
     const start = isNode(node) ? node.range?.[0] : undefined;

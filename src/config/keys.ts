@@ -72,7 +72,7 @@ export function readText(schema: unknown, text: string): unknown {
   if (schema instanceof z.ZodPipe) return readText(schema.in, text);
   if (schema instanceof z.ZodNumber) return /^-?\d+(?:\.\d+)?$/.test(text) ? Number(text) : text;
   if (schema instanceof z.ZodBoolean) return BOOLEANS.get(text.toLowerCase()) ?? text;
-  if (schema instanceof z.ZodArray) return text.split(',').map((item) => item.trim());
+  if (schema instanceof z.ZodArray) return text.split(/,|\r?\n/).map((item) => item.trim());
   if (schema instanceof z.ZodUnion) {
     for (const option of schema.options) {
       const value = readText(option, text);
