@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { byteSize, milliseconds, port, whole, yesOrNo } from '../quantity.ts';
+import { byteSize, milliseconds, port, status, whole, yesOrNo } from '../quantity.ts';
 
 const MB = 1024 ** 2;
 
@@ -100,13 +100,6 @@ export const tellSchema = z.strictObject({
 });
 
 const DIALECTS = ['presence', 'value'] as const;
-const status = (usual: number, other: number) => {
-  const error = `must be ${usual} or ${other}`;
-  return z
-    .int({ error })
-    .refine((given) => given === usual || given === other, { error })
-    .default(usual);
-};
 
 /** How newer Easemob clusters and SDKs differ from the documentation that is the default. */
 export const compatSchema = z.strictObject({
