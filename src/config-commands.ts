@@ -28,7 +28,7 @@ export const withSources = (command: Command): Command =>
     .option(
       '--set <path=value>',
       'set one key, for example --set listen.port=9000 (may be repeated)',
-      (value: string, values: string[] = []) => [...values, value],
+      (value: string, values: string[] | undefined) => [...(values ?? []), value],
     );
 
 /** Adds `config check`, `config print` and `config schema`. */

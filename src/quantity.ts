@@ -48,5 +48,8 @@ export function showBytes(size: number): number | string {
   return unit === undefined || size === 0 ? size : `${size / (bytes.parse(`1${unit}`) ?? 1)}${unit}`;
 }
 
+/** What an editor can check of a URL; the rest is for the loader. */
+export const HTTP_URL = { pattern: '^[Hh][Tt][Tt][Pp][Ss]?://[^/]' };
+
 /** Yes or no. */
 export const yesOrNo = () => z.boolean({ error: 'must be true or false' });

@@ -35,17 +35,9 @@ function sectionAt(names: readonly string[], sections: Map<string, Section>): Se
 }
 
 function schemaOfKey(key: Key): Record<string, unknown> {
-  const written = z.toJSONSchema(key.schema, { io: 'input', target: 'draft-7' });
-  const {
-    $schema: _,
-    secret: _secret,
-    reload: _reload,
-    default: _default,
-    ...kind
-  } = written as typeof written & {
-    secret?: unknown;
-    reload?: unknown;
-  };
+  const schema: Record<string, unknown> = z.toJSONSchema(key.schema, { io: 'input', target: 'draft-7' });
+  // What the marks mean is said in words; what zod says of the default is left away, since it does not know sizes.
+  const { $schema: _, secret: _1, reload: _2, default: _3, ...kind } = schema;
   return {
     ...kind,
     description: `${key.description} (${namesOf(key)}; ${changeOf(key)})`,

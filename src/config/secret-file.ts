@@ -20,6 +20,6 @@ export async function readSecretFile(file: string): Promise<SecretFile> {
     return { shown: ` (${file})`, ...(secret.trim() === '' ? { problem: 'is empty' } : { secret }) };
   }
   // Whoever writes the secret itself where its file should be named must not find it in the log.
-  if (/^\/[\w.-]+(?:\/[\w.-]+)+$/.test(file)) return { shown: ` (${file})`, problem: read.problem };
+  if (read.isThere || /^\/[\w.-]+(?:\/[\w.-]+)+$/.test(file)) return { shown: ` (${file})`, problem: read.problem };
   return { shown: '', problem: `${read.problem}; it must be the path of a file, like /run/secrets/name` };
 }

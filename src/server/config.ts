@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { byteSize, milliseconds, port, status, whole, yesOrNo } from '../quantity.ts';
+import { byteSize, HTTP_URL, milliseconds, port, status, whole, yesOrNo } from '../quantity.ts';
 
 const MB = 1024 ** 2;
 
@@ -143,7 +143,8 @@ export const publicUrlSchema = z
     return z.NEVER;
   })
   .optional()
-  .describe('The address under which clients reach the gateway, like https://files.example.com.');
+  .describe('The address under which clients reach the gateway, like https://files.example.com.')
+  .meta(HTTP_URL);
 
 /** The address of the clients' port. */
 export type ListenConfig = z.output<typeof listenSchema>;

@@ -88,6 +88,7 @@ describe('a mistake', () => {
     expect(await said(await hold(large))).toBe('(/run/secret)  has more than 64KB; is it the right file?');
     const binary = Buffer.from([0xff, 0xfe, 0x00]);
     expect(await said(await hold(binary))).toBe('(/run/secret)  is not UTF-8 text; save it as UTF-8');
+    expect(await said('/')).toBe('(/)  is a folder; name the file in it');
     expect(await said('/dev/zero')).toBe('(/dev/zero)  is no file but a pipe, a socket or a device');
   });
 
