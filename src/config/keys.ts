@@ -58,6 +58,10 @@ function marksOf(schema: unknown): Marks {
   return Object.fromEntries(given.map((mark) => [mark, meta[mark]]));
 }
 
+/** The value that a configuration has by a dotted path. */
+export const valueAt = (config: object, path: string): unknown =>
+  path.split('.').reduce<unknown>((section, name) => (section as Record<string, unknown>)[name], config);
+
 /** A value as an operator would write it: sizes have a unit. */
 export const asWritten = (path: string, value: unknown): unknown =>
   path.endsWith('Bytes') && typeof value === 'number' ? showBytes(value) : value;

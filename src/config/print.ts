@@ -5,7 +5,7 @@
  */
 import { stringify } from 'yaml';
 import { isDeepStrictEqual } from 'node:util';
-import { asWritten, type Key } from './keys.ts';
+import { asWritten, type Key, valueAt } from './keys.ts';
 import type { Place } from './problems.ts';
 import type { Config } from './schema.ts';
 
@@ -79,6 +79,3 @@ const write = (value: unknown): string =>
     blockQuote: false,
     singleQuote: true,
   }).trimEnd();
-
-const valueAt = (config: Config, path: string): unknown =>
-  path.split('.').reduce<unknown>((section, name) => (section as Record<string, unknown> | undefined)?.[name], config);
