@@ -6,7 +6,7 @@ import { keysOf } from './config/keys.ts';
 import { printConfig } from './config/print.ts';
 import type { Place, Problem } from './config/problems.ts';
 import { configSchema } from './config/schema.ts';
-import { findUnusable } from './config/trial.ts';
+import { tryOut } from './config/trial.ts';
 
 /** Which configuration is meant, as the command line says it. */
 export type SourceFlags = { config?: string; emulator?: boolean; set?: string[] };
@@ -81,7 +81,8 @@ async function check(flags: CheckFlags, surroundings: Surroundings): Promise<voi
 async function find(flags: CheckFlags, surroundings: Surroundings): Promise<Checked> {
   try {
     const { config, warnings, origins } = await load(flags, surroundings);
-    return { problems: flags.files ? await findUnusable(config, origins) : [], warnings, origins };
+    const tried = flags.files ? await tryOut(config, origins) : { problems: [], warnings: [] };
+    return { problems: tried.problems, warnings: [...warnings, ...tried.warnings], origins };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { problems: error.problems, warnings: [], origins: new Map() };

@@ -2,57 +2,70 @@
  * What only shows when a configuration is used, found without using it: nothing is listened on, connected to or written.
  */
 import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { showBytes } from '../quantity.ts';
 import { openTls } from '../upstream/tls.ts';
 import { NOWHERE, type Place, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
-/** Tries one part of a configuration; gives what is wrong with it, each with the key that it is about. */
-export type Trial = (config: Config) => Promise<{ path: string; message: string }[]>;
+/** What came of trying one part: what cannot be used, by its key, and what its operator should know. */
+export type Tried = { mistakes: { path: string; message: string }[]; warnings?: string[] };
 
-/** Every part that can be tried; whoever reads files that a key names adds a trial of them here. */
-const TRIALS: readonly Trial[] = [tryUpstreamTls, tryFolders];
-
-/** Reads the files that the configuration names and looks at its folders; gives all that cannot be used. */
-export async function findUnusable(config: Config, origins: ReadonlyMap<string, Place>): Promise<Problem[]> {
-  const found = await Promise.all(TRIALS.map((trial) => trial(config)));
-  return found.flat().map(({ path, message }) => ({ place: origins.get(path) ?? NOWHERE, path, message }));
-}
-
-async function tryUpstreamTls({ upstream }: Config) {
-  const tls = await openTls(upstream);
-  if (!('mistakes' in tls)) return [];
-  return tls.mistakes.map(({ key, message }) => ({ path: `upstream.${key}`, message }));
-}
-
-async function tryFolders({ spool, cache }: Config) {
-  const folders = [
-    { path: 'spool.dir', dir: spool.dir },
-    { path: 'cache.disk.dir', dir: cache.enabled ? cache.disk.dir : undefined },
-  ];
-  const found = await Promise.all(
-    folders.map(async ({ path, dir }) => {
-      const message = dir === undefined ? undefined : await findFolderProblem(resolve(dir));
-      return message === undefined ? [] : [{ path, message }];
+/** Every part that can be tried; whoever reads a file that a key names has a line here. */
+const TRIALS: readonly ((config: Config) => Promise<Tried>)[] = [
+  tryUpstreamTls,
+  ({ spool }) => tryFolder(spool.dir, { path: 'spool.dir', sizePath: 'spool.diskBytes', bytes: spool.diskBytes }),
+  ({ cache: { enabled, disk } }) =>
+    tryFolder(enabled ? disk.dir : undefined, {
+      path: 'cache.disk.dir',
+      sizePath: 'cache.disk.maxBytes',
+      bytes: disk.maxBytes,
     }),
+];
+
+/** Reads the files that the configuration names and looks at its folders. */
+export async function tryOut(
+  config: Config,
+  origins: ReadonlyMap<string, Place>,
+): Promise<{ problems: Problem[]; warnings: string[] }> {
+  const tried = await Promise.all(TRIALS.map((trial) => trial(config)));
+  const problems = tried.flatMap(({ mistakes }) =>
+    mistakes.map(({ path, message }) => ({ place: origins.get(path) ?? NOWHERE, path, message })),
   );
-  return found.flat();
+  return { problems, warnings: tried.flatMap(({ warnings = [] }) => warnings) };
 }
 
-/** A folder that is not there yet is made at the start: then the nearest one above it counts. */
-async function findFolderProblem(dir: string): Promise<string | undefined> {
+async function tryUpstreamTls({ upstream }: Config): Promise<Tried> {
+  const tls = await openTls(upstream);
+  const mistakes = 'mistakes' in tls ? tls.mistakes : [];
+  return { mistakes: mistakes.map(({ key, message }) => ({ path: `upstream.${key}`, message })) };
+}
+
+/** What a folder is for: the key that names it, and how much it may come to hold. */
+type Purpose = { path: string; sizePath: string; bytes: number };
+
+async function tryFolder(dir: string | undefined, { path, sizePath, bytes }: Purpose): Promise<Tried> {
+  if (dir === undefined) return { mistakes: [] };
+  const found = await findFolder(resolve(dir));
+  if ('message' in found) return { mistakes: [{ path, message: found.message }] };
+  const { blocks, bsize } = await statfs(found.folder);
+  const mb = Math.floor((blocks * bsize) / 1024 ** 2);
+  if (blocks * bsize >= bytes) return { mistakes: [] };
+  return { mistakes: [], warnings: [`${sizePath} is ${showBytes(bytes)}, but the disk of ${path} has ${mb}MB in all`] };
+}
+
+/** Finds where the folder is; one that is not there yet is made at the start, so the nearest one above it counts. */
+async function findFolder(dir: string): Promise<{ folder: string } | { message: string }> {
   try {
-    if (!(await stat(dir)).isDirectory()) return `cannot be a folder: ${dir} is none`;
+    if (!(await stat(dir)).isDirectory()) return { message: `cannot be a folder: ${dir} is none` };
     await access(dir, constants.W_OK | constants.X_OK);
-    return undefined;
+    return { folder: dir };
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
-    if (code === 'ENOENT' && dirname(dir) !== dir) return findFolderProblem(dirname(dir));
-    if (code === 'ENOTDIR') return findFolderProblem(dirname(dir));
-    if (code === 'EROFS') return `cannot be written: ${dir} is on a disk that is only read`;
-    return code === 'EACCES'
-      ? `may not be written by this user: ${dir}; check its permissions`
-      : `cannot be used (${code}): ${dir}`;
+    if ((code === 'ENOENT' || code === 'ENOTDIR') && dirname(dir) !== dir) return findFolder(dirname(dir));
+    if (code === 'EROFS') return { message: `cannot be written: ${dir} is on a disk that may only be read` };
+    if (code === 'EACCES') return { message: `may not be written by this user: ${dir}; check its permissions` };
+    return { message: `cannot be used (${code}): ${dir}` };
   }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
-import { findUnusable } from '../../src/config/trial.ts';
+import { tryOut } from '../../src/config/trial.ts';
 import { createAuthority, type Authority } from '../kit/certificates.ts';
 
 let authority: Authority;
@@ -20,8 +20,11 @@ afterAll(async () => {
 /** What is said of a configuration that is valid in itself. */
 async function unusable(...set: string[]): Promise<string[]> {
   const { config, origins } = await loadConfig({ env: {}, emulator: true, set });
-  const problems = await findUnusable(config, origins);
-  return problems.map(({ place, path, message }) => `${place.text} ${path}: ${message}`.replaceAll(folder, '/tmp'));
+  const { problems, warnings } = await tryOut(config, origins);
+  return [
+    ...problems.map(({ place, path, message }) => `${place.text} ${path}: ${message}`.replaceAll(folder, '/tmp')),
+    ...warnings,
+  ];
 }
 
 test('files and folders that can be used are fine, and none is made', async () => {
@@ -53,4 +56,9 @@ test('a folder below a file cannot be made', async () => {
     '--set cache.disk.dir: cannot be a folder: /tmp/file is none',
   ]);
   expect(await unusable(`cache.disk.dir=${file}`, 'cache.enabled=false')).toEqual([]);
+});
+
+test('a disk that is smaller than what may come to lie on it is told', async () => {
+  const [told] = await unusable(`cache.disk.dir=${folder}/below`, 'cache.disk.maxBytes=1000TB');
+  expect(told).toMatch(/^cache\.disk\.maxBytes is 1000TB, but the disk of cache\.disk\.dir has \d+MB in all$/);
 });
