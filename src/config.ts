@@ -61,7 +61,8 @@ export async function loadConfig({
   const readAt = Date.now();
   const keys = keysOf(configSchema);
   const fromFile = file === undefined ? undefined : await readConfigFile(file, keys);
-  const sources = [fromFile, readEnv(env, keys), readFlags(set, keys)].filter((source) => source !== undefined);
+  const fromEnv = await readEnv(env, keys);
+  const sources = [fromFile, fromEnv, readFlags(set, keys)].filter((source) => source !== undefined);
   const settings = sources.flatMap((source) => source.settings);
   const problems = sources.flatMap((source) => source.problems);
 
@@ -86,7 +87,7 @@ export async function loadConfig({
     problems.push(...findClashes(merged.data, places, emulator), ...obeyed.problems);
   }
   if (problems.length > 0 || !merged.data) throw new ConfigError(problems);
-  const files = file === undefined ? [] : [resolve(file)];
+  const files = [...(file === undefined ? [] : [resolve(file)]), ...fromEnv.files];
   return { config: merged.data, warnings: findWarnings(merged.data, emulator), origins: places, files, readAt };
 }
 

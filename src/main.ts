@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { getProxyForUrl } from 'proxy-from-env';
 import { readProxies } from './config/environment-proxy.ts';
 import { ConfigError, type Loaded, loadConfig } from './config.ts';
+import { addConfigCommands, type SourceFlags, withSources } from './config-commands.ts';
 import { DEMO, firstVisit } from './first-visit.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { ListenError } from './listen.ts';
@@ -13,12 +14,11 @@ import { createReload, type ReloadDeps } from './reload.ts';
 import { createFileWatch } from './watch-files.ts';
 import { bufferLines, createRequestLog } from './request-log.ts';
 
-type StartFlags = { config?: string; emulator?: boolean; set: string[] };
 type EmulateFlags = { port: number; adminPort: number };
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
-async function start({ config: file, emulator = false, set }: StartFlags): Promise<void> {
+async function start({ config: file, emulator = false, set }: SourceFlags): Promise<void> {
   const load = () => loadConfig({ file, env: process.env, set, emulator, proxyFor: getProxyForUrl });
   const running = await load();
   const { config, warnings } = running;
@@ -128,16 +128,13 @@ const port = (text: string): number => {
     throw new InvalidArgumentError('It must be a whole number from 0 to 65535.');
   return value;
 };
-const collect = (value: string, values: string[]) => [...values, value];
 
-const program = new Command('chatfiles-gateway').description("A gateway in front of Easemob's chatfiles REST API.");
-program
-  .command('start')
-  .description('start the gateway')
-  .option('--config <file>', 'a YAML file; config/default.yaml shows every key')
-  .option('--emulator', 'run the embedded Easemob emulator as the upstream')
-  .option('--set <path=value>', 'set one key, for example --set listen.port=9000 (may be repeated)', collect, [])
-  .action(start);
+const program = new Command('chatfiles-gateway')
+  .description("A gateway in front of Easemob's chatfiles REST API.")
+  // Mistakes of the configuration end with 1: a pipeline can tell them from a command that was not understood.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
+withSources(program.command('start')).description('start the gateway').action(start);
+addConfigCommands(program, { env: process.env, proxyFor: getProxyForUrl });
 program
   .command('emulate')
   .description('run the Easemob emulator alone')

@@ -26,10 +26,30 @@ export const port = () => whole(0, 65_535);
 export function byteSize(min = 0) {
   const error = `must be a whole number of bytes (${min} or more), or one with a unit like 64KB, 10MB or 2GB`;
   return z
-    .union([z.int({ error }), z.string().regex(/^\d{1,16} ?(?:[kmgt]?b)?$/i, { error })], { error })
+    .union(
+      [
+        z.int({ error }).min(min, { error }).max(MAX_BYTES, { error }),
+        // No flag: a JSON Schema made of this has none.
+        z.string().regex(/^\d{1,16} ?(?:[kmgtKMGT]?[bB])?$/, { error }),
+      ],
+      { error },
+    )
     .transform((size) => bytes.parse(size))
     .pipe(z.int({ error }).min(min, { error }).max(MAX_BYTES, { error }));
 }
+
+/** One of two statuses, the first of which is the default. */
+export const status = (usual: number, other: number) =>
+  z.literal([usual, other], { error: `must be ${usual} or ${other}` }).default(usual);
+
+/** A size as one would write it: with the largest unit of which it has a whole number. */
+export function showBytes(size: number): number | string {
+  const unit = ['TB', 'GB', 'MB', 'KB'].find((name) => size % (bytes.parse(`1${name}`) ?? 1) === 0);
+  return unit === undefined || size === 0 ? size : `${size / (bytes.parse(`1${unit}`) ?? 1)}${unit}`;
+}
+
+/** What an editor can check of a URL; the rest is for the loader. */
+export const HTTP_URL = { pattern: '^[Hh][Tt][Tt][Pp][Ss]?://[^/]' };
 
 /** Yes or no. */
 export const yesOrNo = () => z.boolean({ error: 'must be true or false' });

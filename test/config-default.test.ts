@@ -44,6 +44,10 @@ describe('config/default.yaml', () => {
     }
   });
 
+  test('has the order in which the configuration is printed', () => {
+    expect(pathsOf(parse(yaml.replaceAll(OPTIONAL, '$1')))).toEqual(configKeys().map(({ path }) => path));
+  });
+
   test('tells of every key what it is for', () => {
     const lines = yaml.split('\n');
     const keys = configKeys().map(({ path }) => path.split('.').at(-1));

@@ -112,6 +112,7 @@ describe('the upstream’s address', () => {
   test('is not called missing when it was given wrongly, or when the file ends in the middle', async () => {
     expect(await mistakes({ emulator: false, env: { CHATFILES_UPSTREAM__URL: 'a1.easemob.com' } })).toHaveLength(1);
     expect(await mistakes({ emulator: false }, 'upstream: {\n')).toHaveLength(1);
+    expect(await mistakes({ emulator: false }, 'upstream: { url: *nobody }\n')).toHaveLength(1);
   });
 
   test.each([
@@ -186,7 +187,7 @@ describe('mistakes', () => {
       'gateway.yaml:10:1  destinations: has no value; write one behind it, or take the line out',
       'gateway.yaml:11:1  limits.fileBytes: levels are not joined by a point in this file; ' +
         'write "limits:" and below it, indented, "fileBytes:"',
-      'gateway.yaml:12:8  admin: is a section; its keys (admin.host, admin.port, admin.token, admin.hosts) stand below it, indented',
+      'gateway.yaml:12:8  admin: is a section; its keys (admin.host, admin.port, admin.token, admin.hosts) stand below it, indented, each with a colon and a space behind its name',
       'CHATFILES_LISTEN__PORT  listen.port: must be a whole number from 0 to 65535, got "abc"',
       'CHATFILES_LOG  unknown variable; config/default.yaml shows all there are',
       'CHATFILES_QUOTA_PER_SECOND  unknown variable, did you mean CHATFILES_QUOTA__PER_SECOND?',
@@ -222,12 +223,23 @@ describe('mistakes', () => {
   test.each([
     ['a duplicate key', 'listen:\n  port: 1\n  port: 2\n', '3:3  the key was given before'],
     ['a tab', 'listen:\n\tport: 1\n', /^gateway\.yaml:2:\d+ {2}/],
-    ['an open bracket', 'destinations: [a/b\n', /^gateway\.yaml:\d+:\d+ {2}/],
+    ['an open bracket', 'destinations: [a/b\n', /^gateway\.yaml:\d+:\d+ {2}.*a bracket above is not closed$/],
+    [
+      'a star that is no text',
+      'destinations: */*\n',
+      '1:15  destinations: an alias (*name) without its anchor (&name); quote a text',
+    ],
+    ['a list as the name of a key', 'listen:\n  ? [a]\n  : 1\n', '2:5  listen: a key is not a plain name'],
+    [
+      'a colon without a space',
+      'listen:\n  port:80\n',
+      '2:3  listen: is a section; its keys (listen.host, listen.port) stand below it, indented, each with a colon and a space',
+    ],
     ['a second document', 'listen:\n---\nadmin:\n', '2:1  a second document begins'],
     ['an unknown tag', 'listen: { host: !env HOST }\n', '1:17  an unknown tag'],
     ['a list where a section stands', '- listen\n', '1:1  must hold sections and keys'],
     ['a key called __proto__', '__proto__: { port: 1 }\n', '1:1  __proto__: unknown key'],
-    ['an alias without anchor', 'destinations: *nobody\n', '1:1  destinations: must be a list'],
+    ['an alias without anchor', 'destinations: *nobody\n', '1:15  destinations: an alias (*name) without its anchor'],
   ])('%s is told with line and column', async (_, yaml, expected) => {
     const [line] = await mistakes({}, yaml);
     if (typeof expected === 'string') expect(line).toContain(`gateway.yaml:${expected}`);
@@ -240,7 +252,12 @@ describe('mistakes', () => {
     ]);
     expect(await mistakes({ file: `${folder}/.`, emulator: false })).toEqual(['.  is a folder; name the file in it']);
     await writeFile(file, Buffer.from([0x6c, 0xff, 0xfe]));
-    expect(await mistakes({ file, emulator: false })).toEqual(['gateway.yaml  is not UTF-8 text']);
+    expect(await mistakes({ file, emulator: false })).toEqual(['gateway.yaml  is not UTF-8 text; save it as UTF-8']);
+    await writeFile(file, '#'.repeat(1024 * 1024 + 1));
+    expect(await mistakes({ file, emulator: false })).toEqual([
+      'gateway.yaml  has more than 1MB; is it the right file?',
+    ]);
+    expect(await mistakes({ file: '/dev/zero', emulator: false })).toHaveLength(1);
   });
 
   test('a file of aliases upon aliases is refused quickly', async () => {
@@ -253,7 +270,7 @@ describe('mistakes', () => {
       );
     }
     const lines = await mistakes({}, `${bomb.join('\n')}\ndestinations: *l\n`);
-    expect(lines.at(-1)).toContain('destinations: must be a list');
+    expect(lines.at(-1)).toContain('destinations: an alias');
   });
 
   test.each([
@@ -304,6 +321,9 @@ describe('mistakes', () => {
     ]);
     expect(await mistakes({ set: ['admin.port=8080', 'listen.host=0.0.0.0'] })).toHaveLength(1);
     expect(await mistakes({ set: ['emulator.port=9090'] })).toHaveLength(1);
+    expect(await mistakes({}, 'listen: { port: 9090 }')).toEqual([
+      'gateway.yaml:1:11  listen.port: is 9090, the same as admin.port; give each its own',
+    ]);
     await expect(
       loadConfig({ env: URL_ENV, set: ['admin.port=8080', 'listen.host=10.0.0.1', 'emulator.port=8080'] }),
     ).resolves.toBeDefined();

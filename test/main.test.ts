@@ -136,7 +136,7 @@ describe('the emulator alone', () => {
 
   it('refuses a port that is none', async () => {
     const { code, stderr } = await runMain(['emulate', '--port', 'http']);
-    expect([code, stderr]).toEqual([1, expect.stringContaining('whole number from 0 to 65535')]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('whole number from 0 to 65535')]);
   });
 });
 

@@ -11,7 +11,7 @@ const text = (name: string) =>
     .max(512, { error: `must have a ${name} of at most 512 characters` });
 const hex32 = (name: string) => {
   const error = `must have a ${name} of 32 hexadecimal digits`;
-  return z.string({ error }).regex(/^[0-9a-f]{32}$/i, { error });
+  return z.string({ error }).regex(/^[0-9A-Fa-f]{32}$/, { error });
 };
 
 const agoraKeys = z.strictObject({ app, appId: hex32('appId'), certificate: hex32('certificate') });

@@ -23,8 +23,10 @@ export function findClashes(config: Config, places: ReadonlyMap<string, Place>, 
       .slice(0, index)
       .find((other) => port !== 0 && other.port === port && overlap(other.host, host));
     if (!earlier) return [];
-    const place = places.get(path) ?? places.get(earlier.path) ?? NOWHERE;
-    return [{ place, path, message: `is ${port}, the same as ${earlier.path}; give each its own` }];
+    // The one that was set is to be changed, and of two the later.
+    const [set, other] = places.has(path) || !places.has(earlier.path) ? [path, earlier.path] : [earlier.path, path];
+    const place = places.get(set) ?? NOWHERE;
+    return [{ place, path: set, message: `is ${port}, the same as ${other}; give each its own` }];
   });
 }
 

@@ -3,6 +3,7 @@
  */
 import { closestMatch } from 'leven';
 import { z } from 'zod';
+import { showBytes } from '../quantity.ts';
 
 /**
  * One key: its dotted path, its environment variable, what it is for, and the schema of its value. `reload`: a running
@@ -57,6 +58,14 @@ function marksOf(schema: unknown): Marks {
   return Object.fromEntries(given.map((mark) => [mark, meta[mark]]));
 }
 
+/** The value that a configuration has by a dotted path. */
+export const valueAt = (config: object, path: string): unknown =>
+  path.split('.').reduce<unknown>((section, name) => (section as Record<string, unknown>)[name], config);
+
+/** A value as an operator would write it: sizes have a unit. */
+export const asWritten = (path: string, value: unknown): unknown =>
+  path.endsWith('Bytes') && typeof value === 'number' ? showBytes(value) : value;
+
 /** The names of the sections that hold the keys. */
 export function sectionsOf(keys: readonly Key[]): Set<string> {
   const sections = new Set<string>();
@@ -71,8 +80,9 @@ export function readText(schema: unknown, text: string): unknown {
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) return readText(schema.unwrap(), text);
   if (schema instanceof z.ZodPipe) return readText(schema.in, text);
   if (schema instanceof z.ZodNumber) return /^-?\d+(?:\.\d+)?$/.test(text) ? Number(text) : text;
+  if (schema instanceof z.ZodLiteral) return [...schema.values].find((value) => String(value) === text) ?? text;
   if (schema instanceof z.ZodBoolean) return BOOLEANS.get(text.toLowerCase()) ?? text;
-  if (schema instanceof z.ZodArray) return text.split(',').map((item) => item.trim());
+  if (schema instanceof z.ZodArray) return text.split(/,|\r?\n/).map((item) => item.trim());
   if (schema instanceof z.ZodUnion) {
     for (const option of schema.options) {
       const value = readText(option, text);

@@ -3,8 +3,14 @@
  */
 import { type Key, readText } from './keys.ts';
 
-/** Where a value stands: the text that names the place, and its rank among all places. */
-export type Place = { text: string; source: 'file' | 'environment' | 'flag' | 'nowhere'; order: number };
+/** Where a value stands: the text that names the place, its rank among all places, and where in the file it is. */
+export type Place = {
+  text: string;
+  source: 'file' | 'environment' | 'flag' | 'nowhere';
+  order: number;
+  line?: number;
+  column?: number;
+};
 
 /** One mistake: where it stands, the key it is about (or none), and what to do about it. */
 export type Problem = { place: Place; path: string; message: string };

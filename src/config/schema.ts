@@ -22,7 +22,7 @@ import { redirectsSchema } from '../upstream/redirects.ts';
 /** What a running gateway takes anew: said here of whole sections, in the rooms of single keys. */
 const LIVE = { reload: true };
 
-/** Every key there is: the rooms' schemas, put together. */
+/** Every key there is: the rooms' schemas, put together in the order of config/default.yaml. */
 export const configSchema = z.strictObject({
   listen: listenSchema.prefault({}),
   admin: adminSchema.prefault({}),
@@ -33,17 +33,17 @@ export const configSchema = z.strictObject({
   tokens: tokensSchema.meta(LIVE).prefault({}),
   destinations: destinationsSchema.meta(LIVE),
   passthrough: passthroughSchema.meta(LIVE),
-  egress: egressSchema.prefault({}),
   quota: quotaSchema.prefault({}),
+  egress: egressSchema.prefault({}),
   retry: retrySchema.meta(LIVE).prefault({}),
   clientLimit: clientLimitSchema.meta(LIVE).prefault({}),
   loginLimit: loginLimitSchema.meta(LIVE).prefault({}),
   trustedProxies: trustedProxiesSchema.meta(LIVE),
-  tell: tellSchema.meta(LIVE).prefault({}),
-  log: logSchema.prefault({}),
   publicUrl: publicUrlSchema.meta(LIVE),
   cors: corsSchema.meta(LIVE).prefault({}),
   compat: compatSchema.meta(LIVE).prefault({}),
+  tell: tellSchema.meta(LIVE).prefault({}),
+  log: logSchema.prefault({}),
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),

@@ -1,8 +1,10 @@
 /**
  * Where values come from besides the file: variables of the environment, and `--set path=value` flags.
  */
+import { resolve } from 'node:path';
 import { type Key, nearest, readText, sectionsOf } from './keys.ts';
 import { type Place, type Problem, type Setting, showName } from './problems.ts';
+import { FILE_SUFFIX, readSecretFile } from './secret-file.ts';
 
 /** What a source holds: values of known keys, and what is wrong with the rest. */
 export type Source = { settings: Setting[]; problems: Problem[] };
@@ -12,10 +14,14 @@ export type Env = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = 'CHATFILES_';
 
-/** Reads the variables that begin with `CHATFILES_`; an empty one counts as not set. */
-export function readEnv(env: Env, keys: readonly Key[]): Source {
-  const source: Source = { settings: [], problems: [] };
+/**
+ * Reads the variables that begin with `CHATFILES_`, and the files of secrets that those with `_FILE` name; an empty one
+ * counts as not set.
+ */
+export async function readEnv(env: Env, keys: readonly Key[]): Promise<Source & { files: string[] }> {
+  const source: Source & { files: string[] } = { settings: [], problems: [], files: [] };
   const byEnv = new Map(keys.map((key) => [key.env, key]));
+  const known = [...byEnv.keys(), ...keys.filter(({ secret }) => secret).map((key) => key.env + FILE_SUFFIX)];
   const injected = injectedByKubernetes(env);
   const names = Object.keys(env)
     .filter((name) => name.startsWith(PREFIX))
@@ -25,11 +31,22 @@ export function readEnv(env: Env, keys: readonly Key[]): Source {
     const key = byEnv.get(name);
     const place: Place = { text: showName(name), source: 'environment', order };
     if (text === undefined || text === '') continue;
+    const complain = (message: string) => source.problems.push({ place, path: '', message });
+    const owner = name.endsWith(FILE_SUFFIX) ? byEnv.get(name.slice(0, -FILE_SUFFIX.length)) : undefined;
     if (key) {
       source.settings.push({ key, value: readText(key.schema, text), place });
+    } else if (owner && !owner.secret) {
+      complain(`only secrets are read from a file of their own; set ${owner.env} to the value itself`);
+    } else if (owner && env[owner.env]) {
+      complain(`is set beside ${owner.env}; keep one of them`);
+    } else if (owner) {
+      const read = await readSecretFile(text);
+      source.files.push(resolve(text));
+      const found = { ...place, text: `${name}${read.shown}` };
+      if ('problem' in read) source.problems.push({ place: found, path: owner.path, message: read.problem });
+      else source.settings.push({ key: owner, value: readText(owner.schema, read.secret), place: found });
     } else if (!injected(name)) {
-      const message = `unknown variable${suggest(nearest(name, [...byEnv.keys()]))}`;
-      source.problems.push({ place, path: '', message });
+      complain(`unknown variable${suggest(nearest(name, known))}`);
     }
   }
   return source;

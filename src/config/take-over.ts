@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { keysOf } from './keys.ts';
+import { keysOf, valueAt } from './keys.ts';
 import { type Config, configSchema } from './schema.ts';
 
 /** What a running gateway makes of a newly read configuration: what it then runs by, and by their paths the keys whose values differ. */
@@ -26,9 +26,6 @@ export function takeOver(running: Config, next: Config): TakeOver {
 }
 
 type Section = Record<string, unknown>;
-
-const valueAt = (config: Config, path: string): unknown =>
-  path.split('.').reduce<unknown>((section, name) => (section as Section)[name], config);
 
 function setAt(config: Config, path: string, value: unknown): void {
   const names = path.split('.');

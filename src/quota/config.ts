@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
+import { byteSize, milliseconds, status, whole, yesOrNo } from '../quantity.ts';
 
 const MB = 1024 ** 2;
 const CLIENTS_BY = ['address', 'token', 'app'] as const;
@@ -89,11 +89,9 @@ export const clientLimitSchema = z.strictObject({
     .enum(CLIENTS_BY, { error: `must be one of ${CLIENTS_BY.join(', ')}` })
     .default('address')
     .describe('Who counts as one client: an address (an IPv6 /64), the bearer of a token, or an app.'),
-  status: z
-    .int({ error: 'must be 503 or 429' })
-    .refine((status) => status === 503 || status === 429, { error: 'must be 503 or 429' })
-    .default(503)
-    .describe('The status of a refusal: 503 as Easemob documents it, or 429 as its newer plans answer.'),
+  status: status(503, 429).describe(
+    'The status of a refusal: 503 as Easemob documents it, or 429 as its newer plans answer.',
+  ),
   localPerSecond: whole(1, 1_000_000)
     .default(300)
     .describe('How many requests a second of one address each replica serves from its cache, which are not counted.'),

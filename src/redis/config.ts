@@ -11,7 +11,7 @@ export const redisSchema = z.strictObject({
     })
     .optional()
     .describe('The Redis in which all replicas behind one egress address share the quota.')
-    .meta({ secret: true }),
+    .meta({ secret: true, pattern: '^rediss?(?:\\+sentinel|\\+cluster)?://' }),
   keyPrefix: z
     .string({ error: 'must be a text' })
     .max(200, { error: 'must be no longer than 200 characters' })

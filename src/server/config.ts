@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { byteSize, milliseconds, port, whole, yesOrNo } from '../quantity.ts';
+import { byteSize, HTTP_URL, milliseconds, port, status, whole, yesOrNo } from '../quantity.ts';
 
 const MB = 1024 ** 2;
 
@@ -100,13 +100,6 @@ export const tellSchema = z.strictObject({
 });
 
 const DIALECTS = ['presence', 'value'] as const;
-const status = (usual: number, other: number) => {
-  const error = `must be ${usual} or ${other}`;
-  return z
-    .int({ error })
-    .refine((given) => given === usual || given === other, { error })
-    .default(usual);
-};
 
 /** How newer Easemob clusters and SDKs differ from the documentation that is the default. */
 export const compatSchema = z.strictObject({
@@ -152,7 +145,8 @@ export const publicUrlSchema = z
     return z.NEVER;
   })
   .optional()
-  .describe('The address under which clients reach the gateway, like https://files.example.com.');
+  .describe('The address under which clients reach the gateway, like https://files.example.com.')
+  .meta(HTTP_URL);
 
 /** The address of the clients' port. */
 export type ListenConfig = z.output<typeof listenSchema>;

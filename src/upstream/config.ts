@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { byteSize, milliseconds, whole, yesOrNo } from '../quantity.ts';
+import { byteSize, HTTP_URL, milliseconds, whole, yesOrNo } from '../quantity.ts';
 
 const KB = 1024;
 const MB = KB ** 2;
@@ -29,7 +29,8 @@ export const upstreamSchema = z
       .string({ error: 'must be a URL like https://a1.easemob.com' })
       .transform(toOrigin)
       .optional()
-      .describe('The address of your Easemob REST API, like https://a1.easemob.com. There is no default.'),
+      .describe('The address of your Easemob REST API, like https://a1.easemob.com. There is no default.')
+      .meta(HTTP_URL),
     allowPlaintext: yesOrNo()
       .default(false)
       .describe('Allow an http: upstream that is not on this machine. Tokens and files then travel in the clear.'),
@@ -55,7 +56,7 @@ export const upstreamSchema = z
       })
       .optional()
       .describe('The proxy through which the upstream is reached (by CONNECT), like http://proxy.internal:3128.')
-      .meta({ secret: true }),
+      .meta({ secret: true, ...HTTP_URL }),
     proxyFromEnvironment: yesOrNo()
       .default(false)
       .describe('Obey the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.'),

@@ -10,7 +10,8 @@ import { whole } from '../quantity.ts';
 
 const hostError = 'must be a host name like files.example.com, *.example.com or files.example.com:8443';
 // The last label of a name is never a number: that would be an address.
-const HOST = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?::\d{1,5})?$/i;
+const HOST =
+  /^(?:\*\.)?(?:[A-Za-z0-9_](?:[\w-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?::\d{1,5})?$/;
 
 const isPort = (text: string): boolean => Number(text) >= 1 && Number(text) <= 65_535;
 
