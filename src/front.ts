@@ -9,6 +9,7 @@ import { createLocalAllowance } from './quota/client-limit.ts';
 import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
 import { createClientKey, type ForwardedWatch, networkOf, type Trusts } from './server/client.ts';
 import type { EdgeLimits } from './server/edge.ts';
+import { createExplain, type Explain } from './server/explain.ts';
 import type { FetchDeps } from './server/fetch-kept.ts';
 import { createHot } from './server/hot.ts';
 import type { RelayLimits } from './server/relay.ts';
@@ -26,7 +27,6 @@ export type FrontDeps = {
   clock: Clock;
   stores: Stores;
   record: (summary: Summary) => void;
-  isDraining: () => boolean;
   warmer: Warmer | undefined;
   watchForwarded: ForwardedWatch;
   /** The world in which redirects are followed, where a test has its own. */
@@ -40,6 +40,7 @@ export type Front = {
   limits: EdgeLimits;
   /** The lines that every answer has which is written on the bare socket; `raw` is what was read there last. */
   refusalLines: (raw?: Buffer) => string[];
+  explain: Explain;
   /** How a file is fetched that nobody has asked for yet. */
   fetching: FetchDeps;
 };
@@ -53,9 +54,11 @@ export function createFront(config: Config, deps: FrontDeps): Front {
   const trusts = app.get('trust proxy fn') as Trusts;
   const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
   const hot = createHot({ ...appDeps, clock, trusts, commonFields }, app);
+  const readSibling = createPassthrough(config.passthrough);
   return {
     handle: stores.isCaching ? hot : app,
-    readSibling: createPassthrough(config.passthrough),
+    readSibling,
+    explain: createExplain({ ...appDeps, readSibling, outlook: (place) => stores.slots.outlook(place) }),
     limits: config.limits,
     refusalLines: (raw) => [...SECURITY_HEADERS, ...corsLinesOf(config.cors, raw)],
     fetching,
@@ -100,7 +103,7 @@ function fetchingOf(config: Config, { clock, stores, storage }: FrontDeps) {
 }
 
 function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps: FrontDeps): AppDeps {
-  const { clock, stores, record, isDraining, warmer, watchForwarded } = deps;
+  const { clock, stores, record, warmer, watchForwarded } = deps;
   const { limits, clientLimit, loginLimit, tokens } = config;
   const { access, slots } = stores;
   const limitRules = {
@@ -143,7 +146,6 @@ function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps
     },
     spool: stores.spool,
     discard: limits,
-    isDraining,
     authorize: {
       isAllowedDestination: createDestinationPolicy(config.destinations),
       checkExpiry: tokens.checkExpiry,

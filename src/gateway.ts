@@ -1,15 +1,19 @@
 /** The composition root: opens every room and hands each what it needs. */
-import { createServer } from 'node:http';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createFront, type Front } from './front.ts';
+import { createHealth, type Health } from './health.ts';
 import { closeServer, listen } from './listen.ts';
 import type { Notice } from './notice.ts';
-import { createAdmin } from './server/admin.ts';
+import { createAdmin, createAdminServer, hostsOf } from './server/admin.ts';
+import type { OperatorActs } from './server/operator.ts';
 import { createForwardedWatch } from './server/client.ts';
+import { type Drained, drainServer, type DrainTimes } from './server/drain.ts';
 import { boundEdge, createEdge } from './server/edge.ts';
+import { createRecent } from './server/recent.ts';
 import { refuseOnSocket } from './server/refuse.ts';
 import type { Summary } from './server/summarize.ts';
+import { UnderWay } from './server/under-way.ts';
 import { createWarmer } from './server/warm.ts';
 import { openStores } from './stores.ts';
 import type { Resolve } from './upstream/dns.ts';
@@ -34,8 +38,10 @@ export type Gateway = AsyncDisposable & {
   /** The origins it listens on, without a slash at the end. */
   url: string;
   adminUrl: string;
-  /** Stops taking requests, and waits for those under way at most `withinMs`; then connections are cut. */
-  drain(withinMs?: number): Promise<void>;
+  /** Ends without losing a request, as far as the times given, or else configured, allow; once. */
+  drain(times?: Partial<DrainTimes>): Promise<Drained>;
+  /** How it is, for whoever has something to report. */
+  health: Health;
   /**
    * Takes another configuration into use: all that is made from it alone, and the certificates. Requests under way end by
    * the earlier one. Where a file that it names cannot be used it rejects with a ConfigError, and nothing has changed.
@@ -43,46 +49,55 @@ export type Gateway = AsyncDisposable & {
   reload(config: Config): Promise<void>;
 };
 
-/** How long a drain waits for requests under way, in ms. */
-const DRAIN_MS = 25_000;
-
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
 export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
-  const { clock = systemClock, record = () => {}, notice = () => {}, resolve, proxyFor, storage = {} } = overrides;
-  let isDraining = false;
+  const { clock = systemClock, resolve, proxyFor, storage = {} } = overrides;
+  const required = config.readiness.requireRedis && config.redis.url !== undefined ? ['redis'] : [];
+  const health = createHealth({ required }, clock);
+  const notice = health.hear(overrides.notice ?? (() => {}));
+  const recent = createRecent();
+  const record = (summary: Summary) => {
+    recent.add(summary);
+    overrides.record?.(summary);
+  };
 
   await using opening = new AsyncDisposableStack();
+  // It listens before all else is open and until all else is closed: whoever looks after this process asks there.
+  let acts: OperatorActs | undefined;
+  const admin = createAdminServer(
+    createAdmin({ health, token: config.admin.token, hosts: hostsOf(config.admin), acts: () => acts }),
+  );
+  opening.defer(() => closeServer(admin, 0, clock));
+  const adminOrigin = await listen(admin, config.admin, 'admin');
+
   const stores = opening.use(await openStores(config, { clock, notice, resolve, proxyFor }));
   const { access, cache, purges } = stores;
   const isWarming = stores.isCaching && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(() => front.fetching, clock)) : undefined;
   const watchForwarded = createForwardedWatch((message, details) => notice('warn', message, details));
-  const ground = { clock, stores, record, isDraining: () => isDraining, warmer, watchForwarded, storage };
+  const ground = { clock, stores, record, warmer, watchForwarded, storage };
   let front: Front = createFront(config, ground);
 
+  const underWay = new UnderWay(clock);
   const edge = createEdge(
     (req, res) => front.handle(req, res),
     () => front.limits,
     (code, socket, raw) => refuseOnSocket(code, socket, { clock, record, securityHeaders: front.refusalLines(raw) }),
     (raw) => front.readSibling?.(raw),
+    underWay,
   );
-  const drain = async (withinMs = DRAIN_MS) => {
-    isDraining = true;
-    await closeServer(edge, withinMs, clock);
+  let times = config.drain;
+  let draining: Promise<Drained> | undefined;
+  const endLine = (withinMs: number) => stores.slots.endWithin(withinMs);
+  const drain = (given: Partial<DrainTimes> = {}) => {
+    health.drain();
+    draining ??= drainServer({ ...times, ...given }, { server: edge, underWay, endLine, clock, notice });
+    return draining;
   };
-  opening.defer(() => drain(0));
-  const admin = createServer(
-    createAdmin({
-      isReady: () => !isDraining,
-      token: config.admin.token,
-      hosts: ['localhost', '127.0.0.1', '[::1]', config.admin.host, ...config.admin.hosts].map((host) =>
-        host.toLowerCase(),
-      ),
-      stats: () => ({ cache: cache.stats(), access: access.stats() }),
-      purge: (selector) => purges.purge(selector),
-    }),
-  );
-  opening.defer(() => closeServer(admin, 0, clock));
+  opening.defer(async () => {
+    await drain({ delayMs: 0, deadlineMs: 0 });
+  });
+  health.watch('upstream', () => (stores.outage.isOn ? UPSTREAM_DOWN : { is: 'ok' }));
 
   const reload = async (next: Config) => {
     const takeCertificates = await stores.certificates.renew(next.upstream);
@@ -91,10 +106,29 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     stores.loginCount.retune(next.loginLimit);
     front = createFront(next, ground);
     boundEdge(edge, front.limits);
+    times = next.drain;
   };
 
   const origin = await listen(edge, config.listen, 'listen');
-  const adminOrigin = await listen(admin, config.admin, 'admin');
+  acts = {
+    stats: () => ({ cache: cache.stats(), access: access.stats() }),
+    purge: (selector) => purges.purge(selector),
+    explain: (question) => front.explain(question),
+    recent,
+  };
+  health.opened();
   const open = opening.move();
-  return { url: origin, adminUrl: adminOrigin, drain, reload, [Symbol.asyncDispose]: () => open.disposeAsync() };
+  return {
+    url: origin,
+    adminUrl: adminOrigin,
+    health,
+    drain,
+    reload,
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
 }
+
+const UPSTREAM_DOWN = {
+  is: 'degraded',
+  because: 'the last request to Easemob found it down, or out of reach; the log says how',
+} as const;

@@ -5,12 +5,13 @@ import { readProxies } from './config/environment-proxy.ts';
 import { ConfigError, type Loaded, loadConfig } from './config.ts';
 import { addConfigCommands, type SourceFlags, withSources } from './config-commands.ts';
 import { DEMO, firstVisit } from './first-visit.ts';
-import { createGateway, type Gateway } from './gateway.ts';
+import { createGateway } from './gateway.ts';
+import type { State } from './health.ts';
 import { ListenError } from './listen.ts';
 import { systemClock } from './clock.ts';
 import { createLogger, showsPretty, standardOutput } from './logger.ts';
 import type { Notice } from './notice.ts';
-import { createReload, type ReloadDeps } from './reload.ts';
+import { createReload, type ReloadDeps, type ReloadResult } from './reload.ts';
 import { createFileWatch } from './watch-files.ts';
 import { bufferLines, createRequestLog } from './request-log.ts';
 
@@ -19,6 +20,7 @@ type EmulateFlags = { port: number; adminPort: number };
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
 async function start({ config: file, emulator = false, set }: SourceFlags): Promise<void> {
+  const setRunning = stopOnSignal();
   const load = () => loadConfig({ file, env: process.env, set, emulator, proxyFor: getProxyForUrl });
   const running = await load();
   const { config, warnings } = running;
@@ -68,26 +70,27 @@ async function start({ config: file, emulator = false, set }: SourceFlags): Prom
         logger.level = next.log.level;
       },
       notice,
+      onEnd: (result) => gateway.health.report('config', stateOf(result)),
     }),
   );
-  stopOnSignal(gateway, opening.move());
+  setRunning({ drain: (times) => gateway.drain(times), open: opening.move() });
 }
 
 async function emulate({ port, adminPort }: EmulateFlags): Promise<void> {
+  const setRunning = stopOnSignal();
   const { createEmulator } = await import('./emulator/emulator.ts');
   await using opening = new AsyncDisposableStack();
   const emulator = opening.use(await createEmulator({ port, adminPort, users: [DEMO] }));
   say(`Easemob emulator on ${emulator.url}, its controls on ${emulator.adminUrl} (docs/emulator.md)`);
-  stopOnSignal({ drain: () => Promise.resolve() }, opening.move());
+  setRunning({ drain: () => Promise.resolve({ cut: 0 }), open: opening.move() });
 }
 
 /** Takes a changed configuration into use on SIGHUP, and when its files change. */
-function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onEnd' | 'onFiles'>): Disposable {
+function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onFiles'>): Disposable {
   const { watch: isWatching, everyMs } = running.config.reload;
   const files = createFileWatch(() => void reload('a file has changed'), { everyMs }, systemClock);
   const reload = createReload(running, {
     ...deps,
-    onEnd() {},
     onFiles: (named, readAt) => files.watch(isWatching ? named : [], readAt),
   });
   const hangUp = () => void reload('SIGHUP');
@@ -100,18 +103,52 @@ function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onEnd' | 'on
   };
 }
 
-/** The first signal drains and closes everything, a second one ends the process at once. */
-function stopOnSignal(gateway: Pick<Gateway, 'drain'>, open: AsyncDisposableStack): void {
-  let isStopping = false;
-  const stop = () => {
-    if (isStopping) process.exit(1);
-    isStopping = true;
-    gateway
-      .drain()
-      .then(() => open.disposeAsync())
-      .then(() => process.exit(0), endWith);
+/** What a reload means for the gateway's health: it goes on with what it has, in any case. */
+const stateOf = (result: ReloadResult): State => {
+  if (!result.ok)
+    return { is: 'degraded', because: `the last reload failed, the earlier one goes on: ${result.mistakes}` };
+  return result.waiting.length === 0
+    ? { is: 'ok' }
+    : { is: 'ok', because: `waiting for a restart: ${result.waiting.join(', ')}` };
+};
+
+/** What is running, once it is: how it ends its work, and what is closed then. */
+type Running = { drain: (times?: { delayMs: number }) => Promise<{ cut: number }>; open: AsyncDisposableStack };
+
+/** How long closing may take when the work is done, in ms: a disk or a Redis that hangs must not keep the process. */
+const CLOSE_MS = 3000;
+/** Ctrl-C reaches a process twice where npm runs it: from the terminal, and from npm, which forwards it. */
+const TWICE_MS = 500;
+
+/**
+ * The first signal drains and closes everything, a second one ends the process at once. SIGINT comes from a terminal, where
+ * no load balancer has to notice: it drains without a delay. Whoever is still starting has nothing to lose. The returned
+ * function says that it is running.
+ */
+function stopOnSignal(): (running: Running) => void {
+  let running: Running | undefined;
+  let stoppedAt: number | undefined;
+  const end = async ({ drain, open }: Running, signal: NodeJS.Signals) => {
+    const { cut } = await drain(signal === 'SIGINT' ? { delayMs: 0 } : undefined);
+    const code = cut === 0 ? 0 : 1;
+    systemClock.after(CLOSE_MS, () => process.exit(code));
+    await open.disposeAsync();
+    process.exit(code);
+  };
+  const stop = (signal: NodeJS.Signals) => {
+    if (stoppedAt !== undefined) {
+      if (signal === 'SIGINT' && systemClock.monotonic() - stoppedAt < TWICE_MS) return;
+      process.stderr.write('a second signal: ended at once, without waiting for requests under way\n');
+      process.exit(1);
+    }
+    stoppedAt = systemClock.monotonic();
+    if (running) end(running, signal).catch(endWith);
+    else process.exit(0);
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
+  return (now) => {
+    running = now;
+  };
 }
 
 /** One message without a stack for what the operator can mend; the stack for what only we can. */

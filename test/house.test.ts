@@ -23,6 +23,7 @@ const GROUND = new Set([
   'clock.ts',
   'logger.ts',
   'notice.ts',
+  'health.ts',
   'log-line.ts',
   'request-log.ts',
   'scrub.ts',

@@ -54,7 +54,7 @@ async function startMain(args: string[], until: RegExp) {
   return { child, output, exited, folder };
 }
 
-const FREE = ['listen.port', 'admin.port', 'emulator.port', 'emulator.adminPort'].flatMap((key) => [
+const FREE = ['listen.port', 'admin.port', 'emulator.port', 'emulator.adminPort', 'drain.delayMs'].flatMap((key) => [
   '--set',
   `${key}=0`,
 ]);

@@ -103,8 +103,8 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
             keepMs: windows.grantMs + windows.graceMs,
             shiftMs: redis.shiftMs,
             onRefusal: (key, refusal, refusedAt) => grants.hear(key, refusal, refusedAt),
-            onAway: (reason) => notice('warn', AWAY, { reason }),
-            onBack: () => notice('info', BACK),
+            onAway: (reason) => notice('warn', AWAY, { reason }, { component: TOKENS, is: 'degraded' }),
+            onBack: () => notice('info', BACK, {}, { component: TOKENS, is: 'ok' }),
           },
           clock,
         )
@@ -182,6 +182,9 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
     },
   };
 }
+
+/** What the second port calls the shared knowledge of tokens. */
+const TOKENS = 'tokens';
 
 const AWAY = 'Redis is away: this replica knows only by itself which tokens Easemob accepts';
 const BACK = 'Redis is back: replicas tell each other again which tokens Easemob accepts';

@@ -28,6 +28,8 @@ export type Cache = AsyncDisposable & {
   fromDisk(key: CacheKey): Promise<Entry | undefined>;
   /** Both, one after the other. */
   get(key: CacheKey): Promise<Hit | undefined>;
+  /** Where an entry is, as far as can be told without asking for it: this counts nowhere, and moves nothing. */
+  holds(key: CacheKey): Tier | undefined;
   /** The present: what is erased from now on is told from what was erased before. */
   mark(): number;
   /**
@@ -115,6 +117,7 @@ export function createCache(config: CacheConfig, deps: CacheDeps): Cache {
       const read = await fromDisk(key);
       return read && { tier: 'disk', entry: read };
     },
+    holds: (key) => (memory.has(key) ? 'memory' : disk?.has(key) ? 'disk' : undefined),
     mark: () => erased,
     put(key, entry, since = erased) {
       if (since < erased && isErasedSince(key, since)) return false;

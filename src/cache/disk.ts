@@ -38,6 +38,8 @@ export type Disk = AsyncDisposable & {
   get(key: CacheKey): Promise<Entry | undefined>;
   /** Has an entry written later; false if it is dropped, and then nothing older of it is left. */
   put(key: CacheKey, entry: Entry): boolean;
+  /** Whether it is there, as far as the index tells; it counts for nothing. */
+  has(key: CacheKey): boolean;
   /** Erases what was put until now; true once it also holds after a restart, false if that cannot be said for now. */
   erase(selector: Selector): Promise<boolean>;
   stats(): DiskStats;
@@ -100,6 +102,11 @@ class FolderDisk implements Disk {
     if (entry) this.#counts.hits += 1;
     else this.#counts.misses += 1;
     return entry;
+  }
+
+  has(key: CacheKey): boolean {
+    const op = this.#pending.find(textOf(key));
+    return op ? op.kind === 'put' : (this.#log?.knows(printOf(key)) ?? false);
   }
 
   put(key: CacheKey, entry: Entry): boolean {

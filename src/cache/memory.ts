@@ -7,6 +7,8 @@ export type Memory = {
   get(key: CacheKey): Entry | undefined;
   /** The same, but counted only if it is there: whoever asks so asks again. */
   peek(key: CacheKey): Entry | undefined;
+  /** Whether it is there; for statistics and order, nobody has asked for it. */
+  has(key: CacheKey): boolean;
   set(key: CacheKey, entry: Entry): void;
   erase(selector: Selector): void;
   stats(): MemoryStats;
@@ -51,6 +53,10 @@ export function createMemory({ maxBytes, lifetimeMs }: MemoryOptions, clock: Clo
       const entry = peek(key);
       if (!entry) misses += 1;
       return entry;
+    },
+    has(key) {
+      const found = kept.peek(textOf(key));
+      return found !== undefined && !isExpired(found.entry, lifetimeMs, clock.now());
     },
     set: (key, entry) => void kept.set(textOf(key), { key, entry: withOwnBytes(entry) }),
     erase(selector) {

@@ -5,8 +5,22 @@ import { redirectMode } from '../upstream/redirects.ts';
 import { NOWHERE, type Place, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
-/** Two ports that cannot both be listened on. */
+/** Values that cannot both be obeyed: of two ports, and of the times of a drain. */
 export function findClashes(config: Config, places: ReadonlyMap<string, Place>, emulator: boolean): Problem[] {
+  return [...findPortClashes(config, places, emulator), ...findDrainClash(config, places)];
+}
+
+function findDrainClash({ drain }: Config, places: ReadonlyMap<string, Place>): Problem[] {
+  if (drain.delayMs < drain.deadlineMs) return [];
+  const path = 'drain.deadlineMs';
+  const place = places.get(path) ?? places.get('drain.delayMs') ?? NOWHERE;
+  const message =
+    `is ${drain.deadlineMs}, and drain.delayMs is ${drain.delayMs}: requests taken during the delay would be cut at its ` +
+    'end; the deadline counts from the signal too, and must be later';
+  return [{ place, path, message }];
+}
+
+function findPortClashes(config: Config, places: ReadonlyMap<string, Place>, emulator: boolean): Problem[] {
   const { listen, admin } = config;
   const ports = [
     { path: 'listen.port', ...listen },
@@ -61,6 +75,9 @@ export function findWarnings(config: Config, emulator: boolean): string[] {
       'passthrough opens uploads in parts, but redis.url is not set: each replica sums the parts that it gets itself, ' +
         'so that behind a load balancer a file may be as many times too large as there are replicas',
     );
+  }
+  if (config.readiness.requireRedis && config.redis.url === undefined) {
+    warnings.push('readiness.requireRedis is set, but redis.url is not: there is nothing to wait for');
   }
   return warnings;
 }

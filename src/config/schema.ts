@@ -10,9 +10,11 @@ import {
   adminSchema,
   compatSchema,
   corsSchema,
+  drainSchema,
   limitsSchema,
   listenSchema,
   publicUrlSchema,
+  readinessSchema,
   tellSchema,
   trustedProxiesSchema,
 } from '../server/config.ts';
@@ -26,6 +28,8 @@ const LIVE = { reload: true };
 export const configSchema = z.strictObject({
   listen: listenSchema.prefault({}),
   admin: adminSchema.prefault({}),
+  readiness: readinessSchema.prefault({}),
+  drain: drainSchema.meta(LIVE).prefault({}),
   upstream: upstreamSchema.prefault({}),
   redirects: redirectsSchema.meta(LIVE).prefault({}),
   limits: limitsSchema.meta(LIVE).prefault({}),

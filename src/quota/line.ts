@@ -34,6 +34,10 @@ const WAKE_MS = EARLY_MS / 2;
 /** A pace that is slower by this factor is reason to judge anew those who wait. */
 const SLOWER = 1.05;
 
+/** The refusal of one whose turn this replica will not live to see: another may have one for it sooner. */
+export const drainingError = (): GatewayError =>
+  new GatewayError('DRAINING', { retryAfterMs: 1000, reason: 'its turn would come after the end of the drain' });
+
 /** The queue in front of one egress allowance. */
 export class Line {
   readonly queue: FairQueue<Waiter>;
@@ -111,11 +115,21 @@ export class Line {
     this.#serve();
   }
 
+  /** Whoever has no turn until then is refused now. */
+  endAt(time: number): void {
+    const left = time - this.#deps.clock.monotonic();
+    for (const [waiter] of this.#late((_waiter, waitMs) => waitMs > left)) {
+      this.queue.remove(waiter);
+      waiter.refuse(drainingError());
+    }
+    this.#serve();
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#cancelTimer();
     for (let waiter = this.queue.shift(); waiter; waiter = this.queue.shift()) {
-      waiter.refuse(new GatewayError('DRAINING', { retryAfterMs: 1000 }));
+      waiter.refuse(drainingError());
     }
     for (const [, track] of this.#tracks) track.keep(0);
   }
@@ -213,22 +227,28 @@ export class Line {
     if (paceMs <= this.#judgedPaceMs * SLOWER) return;
     this.#judgedPaceMs = paceMs;
     const now = this.#deps.clock.monotonic();
+    const late = this.#late((waiter, waitMs) => !waiter.isRetry && waitMs > waiter.until - now);
+    for (const [waiter, waitMs] of late) {
+      this.queue.remove(waiter);
+      waiter.refuse(this.#tooLate(waiter, waitMs, 'others came at the same time'));
+    }
+  }
+
+  /** Who waits in vain, and how long each would: those behind one that is taken out wait the less. */
+  #late(isLate: (waiter: Waiter, waitMs: number) => boolean): [Waiter, number][] {
     const inApp = new Map<string, number>();
     const late: [Waiter, number][] = [];
     let ahead = 0;
     for (const waiter of this.queue.order()) {
       const before = inApp.get(waiter.app) ?? 0;
       const waitMs = this.#tracks.waitBehind(ahead, before, waiter.app);
-      if (!waiter.isRetry && waitMs > waiter.until - now) late.push([waiter, waitMs]);
+      if (isLate(waiter, waitMs)) late.push([waiter, waitMs]);
       else {
         ahead += 1;
         inApp.set(waiter.app, before + 1);
       }
     }
-    for (const [waiter, waitMs] of late) {
-      this.queue.remove(waiter);
-      waiter.refuse(this.#tooLate(waiter, waitMs, 'others came at the same time'));
-    }
+    return late;
   }
 
   #tooLate({ client, maxWaitMs }: SlotRequest, waitMs: number, why: string): GatewayError {

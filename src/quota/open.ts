@@ -47,7 +47,10 @@ async function openShared(
   await firstContact(redis, FIRST_CONTACT_MS, clock);
   if (redis.status !== 'ready') {
     const text = 'Redis was not reached: until it is, this replica reckons with quota.replicas and counts for itself';
-    notice('warn', text, { replicas: quota.replicas, reason: whyAway(redis, 'not yet connected') });
+    const details = { replicas: quota.replicas, reason: whyAway(redis, 'not yet connected') };
+    notice('warn', text, details, { component: REDIS, is: 'degraded' });
+  } else {
+    notice('info', 'Redis is there: the quota is shared', {}, { component: REDIS, is: 'ok' });
   }
   const account = createRedisLedger(
     {
@@ -68,11 +71,15 @@ async function openShared(
       allowances,
       egressScope: quota.perInterface ? `${EGRESS}:download` : EGRESS,
       replicas: quota.replicas,
-      onAway: (reason) =>
-        notice('warn', 'Redis is away: this replica goes on with its own share of the quota', {
-          reason: whyAway(redis, reason),
-        }),
-      onBack: (awayMs) => notice('info', 'Redis is back: the quota is shared again', { awayMs: Math.round(awayMs) }),
+      onAway: (reason) => {
+        const details = { reason: whyAway(redis, reason) };
+        const text = 'Redis is away: this replica goes on with its own share of the quota';
+        notice('warn', text, details, { component: REDIS, is: 'degraded' });
+      },
+      onBack(awayMs) {
+        const details = { awayMs: Math.round(awayMs) };
+        notice('info', 'Redis is back: the quota is shared again', details, { component: REDIS, is: 'ok' });
+      },
     },
     account,
     clock,
@@ -93,6 +100,9 @@ async function openShared(
     },
   };
 }
+
+/** What the second port calls it. */
+const REDIS = 'redis';
 
 /** How long a start waits for Redis before it goes on without it, in ms. */
 const FIRST_CONTACT_MS = 1000;

@@ -11,7 +11,8 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Ledger, Scopes } from './ledger.ts';
 import type { FairQueueConfig } from './fair-queue.ts';
-import { type Here, Line } from './line.ts';
+import { drainingError, type Here, Line } from './line.ts';
+import type { Place } from './lane.ts';
 import type { SlotInUse, SlotRequest } from './waiter.ts';
 
 /** Leave to make upstream attempts, each at its time. */
@@ -26,10 +27,20 @@ export type Slots = AsyncDisposable & {
   prove(bearer: string): void;
   /** How many requests of one client wait for one app. */
   waitingOf(place: { client: string; app: string }): number;
+  outlook: Outlook;
+  /** Who would wait for longer than so many ms from now on is refused at once (DRAINING), also those who wait already. */
+  endWithin(ms: number): void;
   /** Requests that wait now. */
   readonly waiting: number;
   /** Replicas that share the quota, as far as known; this one included. */
   readonly replicas: number;
+};
+
+/** How one that came now would fare: how long it would wait, how many do, and with how many replicas slots are shared. */
+export type Outlook = (place: Place & Pick<SlotRequest, 'kind'>) => {
+  waitMs: number;
+  waiting: number;
+  replicas: number;
 };
 
 /** Bounds of the queue, its fairness, and the scopes that a request for an app and an interface counts for. */
@@ -56,6 +67,7 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   let waitingBytes = 0;
   let isClosed = false;
   let isReconsidering = false;
+  let endsAt = Infinity;
   const here: Here = {
     get clients() {
       const queues = [...lines.values()].map(({ queue }) => queue);
@@ -75,7 +87,7 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
     });
   };
 
-  const lineOf = ({ app, kind }: SlotRequest): Line => {
+  const lineOf = ({ app, kind }: Pick<SlotRequest, 'app' | 'kind'>): Line => {
     const [egress] = options.scopesOf({ app, kind });
     const known = lines.get(egress);
     if (known) return known;
@@ -88,10 +100,11 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
 
   const refusalOf = (request: SlotRequest, line: Line): GatewayError | undefined => {
     const { client, maxWaitMs, bytes } = request;
-    if (isClosed) return new GatewayError('DRAINING', { retryAfterMs: 1000 });
+    if (isClosed) return drainingError();
     if (request.signal.aborted) return new GatewayError('CLIENT_GONE');
     if (request.isRetry) return undefined;
     const waitMs = line.expectedWaitMs(request);
+    if (clock.monotonic() + waitMs > endsAt) return drainingError();
     if (waitMs * (ledger.replicas > 1 ? DOUBT.amongOthers : DOUBT.alone) > maxWaitMs) {
       return line.refusal(client, waitMs - maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`);
     }
@@ -132,6 +145,15 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
     waitingOf: (place) => [...lines.values()].reduce((sum, { queue }) => sum + queue.waitingOf(place), 0),
     prove(bearer) {
       for (const line of lines.values()) line.prove(bearer);
+    },
+    outlook: (place) => ({
+      waitMs: lineOf(place).expectedWaitMs(place),
+      waiting: waiting(),
+      replicas: ledger.replicas,
+    }),
+    endWithin(ms) {
+      endsAt = clock.monotonic() + ms;
+      for (const line of lines.values()) line.endAt(endsAt);
     },
     get replicas() {
       return ledger.replicas;

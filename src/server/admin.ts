@@ -1,32 +1,79 @@
-import express, { type ErrorRequestHandler, type Express } from 'express';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import type { Health } from '../health.ts';
+import type { AdminConfig } from './config.ts';
 import { createOperatorRoutes, type OperatorDeps } from './operator.ts';
+import { createProbes } from './probes.ts';
 
-/** What the second port tells: whether this replica takes requests; and what the operator may do there. */
-export type AdminDeps = OperatorDeps & { isReady: () => boolean };
+/** What the second port tells: how the gateway is; and, once it is open, what the operator may see and do there. */
+export type AdminDeps = Pick<OperatorDeps, 'token' | 'hosts' | 'acts'> & { health: Pick<Health, 'tell'> };
 
-/** The second port: `/livez` says that the event loop turns, and nothing else; `/readyz` whether to send requests here. */
-export function createAdmin({ isReady, ...operator }: AdminDeps): Express {
+/**
+ * The second port: probes are for everybody, whatever shows or changes more is the operator's. What is no path of it, or
+ * asked by another method, is answered with what there is.
+ */
+export function createAdmin({ health, ...operator }: AdminDeps): Express {
   const app = express();
+  // Should an error ever come past the last handler, Express must not show its stack.
+  app.set('env', 'production');
   app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
   app.use(helmet());
-  app.get('/livez', (_req, res) => {
-    res.type('text/plain').send('alive\n');
+  app.use((_req, res, next) => {
+    res.setHeader('Cache-Control', 'no-store');
+    next();
   });
-  app.get('/readyz', (_req, res) => {
-    const ready = isReady();
-    res
-      .status(ready ? 200 : 503)
-      .type('text/plain')
-      .send(ready ? 'ready\n' : 'draining\n');
-  });
+  app.use(createProbes(health));
   app.use(createOperatorRoutes(operator));
+  app.use(refuseUnknown);
   app.use(refuseBroken);
   return app;
 }
 
-/** Express's own handler of errors would show their stacks. It knows this one by its four parameters. */
-const refuseBroken: ErrorRequestHandler = (error: { status?: number }, _req, res, _next) => {
-  const status = error.status ?? 500;
-  res.status(status).json({ message: status < 500 ? 'The request cannot be read.' : 'The gateway failed.' });
+const PATHS = [
+  'GET /livez',
+  'GET /readyz',
+  'GET /startupz',
+  'GET /cache',
+  'DELETE /cache[/{org}/{app}[/{uuid}]]',
+  'GET /explain[/{requestId}]',
+  'POST /explain',
+];
+
+const refuseUnknown: RequestHandler = (_req, res) => {
+  res.status(404).json({ message: 'There is no such path on this port.', paths: PATHS });
 };
+
+/** Express's own handler of errors would show their stacks. It knows this one by its four parameters. */
+const refuseBroken: ErrorRequestHandler = (error: { status?: number; type?: string }, _req, res, _next) => {
+  const status = error.status ?? 500;
+  const message =
+    error.type === 'entity.parse.failed'
+      ? 'The body is not JSON.'
+      : error.type === 'entity.too.large'
+        ? 'The body is too large.'
+        : status < 500
+          ? 'The request cannot be read.'
+          : 'The gateway failed.';
+  res.status(status).json({ message });
+};
+
+/** Bounds of this port, in ms: whoever hangs on it must not be able to keep the probes from it. */
+const HEAD_MS = 10_000;
+const REQUEST_MS = 30_000;
+const MAX_CONNECTIONS = 1000;
+
+/** The HTTP server of the second port. */
+export function createAdminServer(app: RequestListener): Server {
+  const server = createServer({ headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: HEAD_MS }, app);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = REQUEST_MS;
+  return server;
+}
+
+/** The names by which the second port is reached. */
+export const hostsOf = ({ host, hosts }: Pick<AdminConfig, 'host' | 'hosts'>): string[] =>
+  ['localhost', '127.0.0.1', '[::1]', host, ...hosts].map((name) => name.toLowerCase());

@@ -8,7 +8,7 @@ import { checkAnnounced, maxBodyBytes, type SizePolicy } from '../policy/size.ts
 export type Admitted = { announcedBytes: number | undefined; watch: MultipartWatch };
 
 /** Judges a body by its head alone: how many bytes it announces, if it says so, and that it is not packed. */
-export function admitBody({ headers }: IncomingMessage, maxBytes: number): number | undefined {
+export function admitBody({ headers }: Pick<IncomingMessage, 'headers'>, maxBytes: number): number | undefined {
   const { 'content-length': length, 'content-encoding': coding } = headers;
   if (coding !== undefined && coding.toLowerCase() !== 'identity') {
     // The file's size could not be counted, and a few bytes could stand for gigabytes.
@@ -23,7 +23,7 @@ export function admitBody({ headers }: IncomingMessage, maxBytes: number): numbe
 const FORM = { maxParts: 16, maxPartHeadBytes: 8 * 1024 };
 
 /** The phase that judges an upload by its head, before a byte of the body is asked for; `field` is its file's name in the form. */
-export function admit(req: IncomingMessage, size: SizePolicy, field = 'file'): Admitted {
+export function admit(req: Pick<IncomingMessage, 'headers'>, size: SizePolicy, field = 'file'): Admitted {
   const announcedBytes = admitBody(req, maxBodyBytes(size));
   const watch = watchMultipart(req.headers['content-type'], { fileBytes: size.fileBytes, field, ...FORM });
   if ('allowed' in watch) throw new GatewayError(watch.code, { reason: watch.reason });

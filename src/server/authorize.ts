@@ -16,7 +16,7 @@ export type AuthorizePolicy = {
 
 /** The phase that decides whether this bearer may go to this app at all, as far as that can be known without the upstream. */
 export function authorize(
-  req: IncomingMessage,
+  req: Pick<IncomingMessage, 'headers'>,
   { org, app }: Pick<Target, 'org' | 'app'>,
   policy: AuthorizePolicy,
   exchange: Exchange,
@@ -36,7 +36,11 @@ export function authorizeApp(
 }
 
 /** Its other half: whether there is a token that may be tried. */
-export function authorizeBearer(req: IncomingMessage, policy: AuthorizePolicy, exchange: Exchange): Token {
+export function authorizeBearer(
+  req: Pick<IncomingMessage, 'headers'>,
+  policy: AuthorizePolicy,
+  exchange: Exchange,
+): Token {
   const token = readToken(req.headers.authorization);
   if ('allowed' in token) throw new GatewayError(token.code, { reason: token.reason });
   if (policy.checkExpiry) enforce(checkToken(token, exchange.startedAt));
@@ -45,7 +49,7 @@ export function authorizeBearer(req: IncomingMessage, policy: AuthorizePolicy, e
 
 /** The same for a download; undefined for a reader who may come without a token. */
 export function authorizeReader(
-  req: IncomingMessage,
+  req: Pick<IncomingMessage, 'headers'>,
   target: Target,
   secretInQuery: string | undefined,
   policy: AuthorizePolicy,

@@ -37,6 +37,28 @@ export const adminSchema = z.strictObject({
     .describe('Names by which you reach this port, beside localhost and its address; others are refused.'),
 });
 
+/** When a replica counts as ready for requests. */
+export const readinessSchema = z.strictObject({
+  requireRedis: yesOrNo()
+    .default(false)
+    .describe(
+      'Whether a start waits, unready, until Redis was reached once. Later on a replica without Redis is ready, and says so.',
+    ),
+});
+
+/** How the gateway ends, at SIGTERM. */
+export const drainSchema = z.strictObject({
+  delayMs: milliseconds(0)
+    .default(5000)
+    .describe(
+      'How long requests are still taken after SIGTERM, until load balancers have noticed; 0 where there is none. ' +
+        'Connections that are idle for longer than that are closed.',
+    ),
+  deadlineMs: milliseconds()
+    .default(25_000)
+    .describe('When the gateway ends at the latest, counted from SIGTERM; requests that are under way then are cut.'),
+});
+
 /** How much, and how slowly, a client may send. */
 export const limitsSchema = z.strictObject({
   fileBytes: byteSize(1)
@@ -154,6 +176,8 @@ export type ListenConfig = z.output<typeof listenSchema>;
 export type AdminConfig = z.output<typeof adminSchema>;
 /** The limits of what a client may send. */
 export type LimitsConfig = z.output<typeof limitsSchema>;
+/** How the gateway ends. */
+export type DrainConfig = z.output<typeof drainSchema>;
 /** Which dialect the upstream and the clients speak. */
 export type CompatConfig = z.output<typeof compatSchema>;
 /** What clients are told beside the answer itself. */

@@ -12,6 +12,7 @@ import { checkFraming } from '../policy/head.ts';
 import type { Passthrough, Sibling, SiblingKind } from '../policy/passthrough.ts';
 import { readTarget, type Target } from '../policy/target.ts';
 import { Line } from './line.ts';
+import type { UnderWay } from './under-way.ts';
 
 /** Bounds of the server: ms for a head, in which something must move, for a whole request, between requests; connections. */
 export type EdgeLimits = {
@@ -68,13 +69,14 @@ export function letContinue(req: IncomingMessage, res: ServerResponse): void {
 
 /**
  * Makes the HTTP server in front of an application; `refuse` writes the answer to what could not even be parsed, and
- * `readSibling` reads what else may go through than files.
+ * `readSibling` reads what else may go through than files, and `underWay` is told of what comes and goes.
  */
 export function createEdge(
   app: (req: IncomingMessage, res: ServerResponse) => void,
   limitsNow: () => EdgeLimits,
   refuse: (code: ErrorCode, socket: Socket, raw?: Buffer) => void,
   readSibling?: Passthrough,
+  underWay?: UnderWay,
 ): Server {
   const lines = new WeakMap<Socket, Line>();
   const lineOf = (socket: Socket): Line => {
@@ -100,6 +102,7 @@ export function createEdge(
     const sibling = beside && 'allowed' in beside ? undefined : beside;
     const reading = beside && 'allowed' in beside ? beside : asFile;
     arrivals.set(req, { reading, sibling, expectsContinue, gone });
+    underWay?.began(req.socket, { res, breakOff: (error) => gone.abort(error) });
     req.url = sibling ? siblingRoute(sibling.kind) : canonicalPath(reading);
     app(req, res);
   };
@@ -116,6 +119,7 @@ export function createEdge(
   // Node drops what is above its count without a word; the size of the head bounds it, and policy/head.ts counts.
   server.maxHeadersCount = 0;
   boundEdge(server, limitsNow());
+  if (underWay) server.on('connection', (socket) => underWay.connected(socket));
   server.on('request', (req, res) => arrive(req, res, false));
   server.on('checkContinue', (req, res) => arrive(req, res, true));
   server.on('checkExpectation', (req, res) => arrive(req, res, true));

@@ -46,6 +46,23 @@ export type Forwarded = { outcome: Outcome; sentAt: number };
 
 const CLASSES: Readonly<Record<Kind, number>> = { thumbnail: 0, sibling: 1, download: 1, upload: 2 };
 
+/** By what a request has its turns in the line. */
+export function placeOf(
+  { access, line }: { access: Pick<Access, 'isProven'>; line: LineRules },
+  { kind, bearer }: Pick<Asking, 'kind' | 'bearer'>,
+  address: string,
+) {
+  const { app, token } = bearer;
+  return {
+    client: line.clientKey(address, app, token),
+    app,
+    bearer: bearer.key,
+    kind,
+    isProven: access.isProven(app, token),
+    priority: line.thumbnailsFirst ? CLASSES[kind] : 0,
+  };
+}
+
 /** The phase that asks the upstream, in line with everybody else, and learns from the answer which tokens it accepts. */
 export async function forward(
   { clock, send, access, outage, line, prove }: ForwardDeps,
@@ -53,18 +70,8 @@ export async function forward(
   { kind, bearer, asked, signal, isSpare = false, isTelling = true, onSent = () => {} }: Asking,
   exchange: Exchange,
 ): Promise<Forwarded> {
-  const { app, token } = bearer;
-  const isProven = access.isProven(app, token);
-  const turn = {
-    client: line.clientKey(exchange.client, app, token),
-    app,
-    bearer: bearer.key,
-    kind,
-    isProven,
-    isSpare,
-    priority: line.thumbnailsFirst ? CLASSES[kind] : 0,
-    maxWaitMs: line.maxWaitMs[kind],
-  };
+  const place = placeOf({ access, line }, { kind, bearer }, exchange.client);
+  const turn = { ...place, isSpare, maxWaitMs: line.maxWaitMs[kind] };
   let sentAt = clock.monotonic();
   const onDeparture = () => {
     sentAt = clock.monotonic();
@@ -79,7 +86,7 @@ export async function forward(
   if (outcome.kind === 'answer' && outcome.status < 300) {
     access.learnAccepted(bearer, sentAt);
     // Who has no token stands with the unproven for good: nothing tells one such reader from another.
-    if (!isProven && bearer.kind !== 'nobody') prove(bearer.key);
+    if (!place.isProven && bearer.kind !== 'nobody') prove(bearer.key);
   } else if (outcome.kind === 'refusal') access.learnRefusal(bearer, outcome, sentAt, asked);
   return { outcome, sentAt };
 }

@@ -42,7 +42,6 @@ export type HotDeps = {
   /** Fields of every answer, as name and value. */
   commonFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
-  isDraining: () => boolean;
 };
 
 /** Answers a request if it can be answered at once from memory; else the long way does. */
@@ -142,7 +141,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
   };
 
   return (req, res) => {
-    const found = req.method === 'GET' && !deps.isDraining() ? find(req) : undefined;
+    const found = req.method === 'GET' ? find(req) : undefined;
     if (found) answer(req, res, found.exchange, found.entry).catch(() => res.destroy());
     else longWay(req, res);
   };

@@ -1,5 +1,5 @@
 /**
- * What only the operator may do on the second port: see what the cache holds, and purge it.
+ * What only the operator may do on the second port: see what the cache holds, purge it, and have requests explained.
  *
  * It takes the operator's token, and a Host that is this port's own: a page in the operator's browser can reach a port on
  * loopback, by a name of its own that it points there, but knows no token.
@@ -10,36 +10,106 @@ import type { AccessStats } from '../access/access.ts';
 import type { CacheStats } from '../cache/cache.ts';
 import type { Selector } from '../cache/entry.ts';
 import type { Purged } from '../cache/purges.ts';
+import type { Explain } from './explain.ts';
+import { only } from './only.ts';
+import { readQuestion } from './question.ts';
+import type { Recent } from './recent.ts';
 
-/** What the operator's routes need: the token, the names this port is reached by, and what they show and do. */
+/** What the operator is shown, and does. */
+export type OperatorActs = {
+  stats: () => { cache: CacheStats; access: AccessStats };
+  purge: (selector: Selector) => Promise<Purged>;
+  explain: Explain;
+  recent: Pick<Recent, 'find' | 'list'>;
+};
+
+/** The token, the names this port is reached by, and what there is to do; nothing before the gateway is open. */
 export type OperatorDeps = {
   token: string | undefined;
   hosts: readonly string[];
-  stats: () => { cache: CacheStats; access: AccessStats };
-  purge: (selector: Selector) => Promise<Purged>;
+  acts: () => OperatorActs | undefined;
 };
 
-/** The routes for the operator: `GET /cache` shows counters per tier, `DELETE /cache[/org/app[/file]]` purges. */
+/** How many lines are told when nobody says how many. */
+const LINES = 50;
+/** What a question may weigh in bytes: more than any head that the gateway takes. */
+const QUESTION_BYTES = 64 * 1024;
+
+/**
+ * The routes for the operator: `GET /cache` shows counters per tier, `DELETE /cache[/org/app[/file]]` purges; `GET
+ * /explain[/id]` tells of requests that were, `POST /explain` of one that might be.
+ */
 export function createOperatorRoutes(deps: OperatorDeps): Router {
   const routes = express.Router({ caseSensitive: true, strict: true });
-  routes.use('/cache', requireOperator(deps));
-  routes.get('/cache', (_req, res) => {
-    res.json(deps.stats());
-  });
-  const purge = async (selector: Selector, res: Response) => {
-    res.json({ purged: selector, ...(await deps.purge(selector)) });
-  };
-  routes.delete('/cache', (_req, res) => purge({}, res));
-  routes.delete('/cache/:org/:app', (req, res) => purge({ app: appOf(req) }, res));
-  routes.delete('/cache/:org/:app/:file', (req, res) => {
-    return purge({ app: appOf(req), file: req.params['file'] ?? '' }, res);
-  });
+  routes.use(['/cache', '/explain'], requireOperator(deps));
+  const act =
+    (handle: (acts: OperatorActs, req: Request, res: Response) => unknown): RequestHandler =>
+    (req, res) => {
+      const acts = deps.acts();
+      if (acts) return handle(acts, req, res);
+      return res.status(503).setHeader('Retry-After', '1').json({ message: 'The gateway is still starting.' });
+    };
+
+  routes.get(
+    '/cache',
+    act(({ stats }, _req, res) => res.json(stats())),
+  );
+  const purge = (selectorOf: (req: Request) => Selector) =>
+    act(async (acts, req, res) => {
+      const selector = selectorOf(req);
+      res.json({ purged: selector, ...(await acts.purge(selector)) });
+    });
+  routes.delete(
+    '/cache',
+    purge(() => ({})),
+  );
+  routes.delete(
+    '/cache/:org/:app',
+    purge((req) => ({ app: appOf(req) })),
+  );
+  routes.delete(
+    '/cache/:org/:app/:file',
+    purge((req) => ({ app: appOf(req), file: req.params['file'] as string })),
+  );
+  routes.all('/cache', only('GET, HEAD, DELETE'));
+  routes.all(['/cache/:org/:app', '/cache/:org/:app/:file'], only('DELETE'));
+
+  routes.get(
+    '/explain',
+    act(({ recent }, req, res) => res.json(listed(recent, req))),
+  );
+  routes.get(
+    '/explain/:id',
+    act(({ recent }, { params }, res) => {
+      const found = recent.find(String(params['id']));
+      if (found) res.json(found);
+      else
+        res.status(404).json({ message: 'No such request among the last ones of this replica; the log knows more.' });
+    }),
+  );
+  routes.post(
+    '/explain',
+    express.json({ limit: QUESTION_BYTES, type: () => true }),
+    act(({ explain }, req, res) => {
+      const question = readQuestion(req.body);
+      if ('mistake' in question) res.status(400).json({ message: question.mistake });
+      else res.json(explain(question));
+    }),
+  );
+  routes.all('/explain', only('GET, HEAD, POST'));
+  routes.all('/explain/:id', only('GET, HEAD'));
   return routes;
+}
+
+/** The last lines, by what the query names of their fields: `?decision=deny&route=upload&most=10`. */
+function listed(recent: Pick<Recent, 'list'>, req: Request) {
+  const { most, ...fields } = Object.fromEntries(new URL(req.url, 'http://localhost').searchParams);
+  return { requests: recent.list(fields, /^\d{1,4}$/.test(most ?? '') ? Number(most) : LINES) };
 }
 
 const appOf = ({ params }: Request): string => `${String(params['org'])}/${String(params['app'])}`;
 
-function requireOperator({ token, hosts }: OperatorDeps): RequestHandler {
+function requireOperator({ token, hosts }: Pick<OperatorDeps, 'token' | 'hosts'>): RequestHandler {
   return (req, res, next) => {
     const refuse = (status: number, message: string) => res.status(status).json({ message });
     // HTTP/1.0 may do without a Host; its type does not say so.

@@ -21,7 +21,8 @@ export function refuseOnSocket(code: ErrorCode, socket: Socket, { clock, record,
   const { status, source } = KINDS[code];
   const now = clock.now();
   const id = randomUUID();
-  record({ ...NOTHING_KNOWN, id, client: socket.remoteAddress ?? 'unknown', status, error: code, source });
+  const decided = { decision: 'deny', decisionReason: code } as const;
+  record({ ...NOTHING_KNOWN, ...decided, id, client: socket.remoteAddress ?? 'unknown', status, error: code, source });
   const body = errorBody({ code }, now, now);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`,

@@ -13,13 +13,12 @@ import { summarize, type Summary } from './summarize.ts';
 /** A request's phases in order; whatever it throws ends the exchange with the one error answer. */
 export type Handler = (req: Request, res: Response, exchange: Exchange) => Promise<void> | void;
 
-/** What the frame needs: the time, somewhere to put the summary, bounds for bodies it refuses, and whether a drain is on. */
+/** What the frame needs: the time, somewhere to put the summary and bounds for bodies it refuses. */
 export type ServeDeps = {
   clock: Clock;
   record: (summary: Summary) => void;
   discard: DiscardLimits;
   compat: Dialect;
-  isDraining: () => boolean;
 };
 
 /** The frame around every handler: one way to fail, and one record at the end, however it ended. */
@@ -37,16 +36,22 @@ export const serve =
       bytesOut: 0,
     };
     res.setHeader('X-Request-Id', exchange.id);
-    // The load balancer opens a new connection for its next request, and finds a replica that stays.
-    if (deps.isDraining()) res.setHeader('Connection', 'close');
     try {
       await handler(req, res, exchange);
     } catch (thrown) {
       // What kept the request from being read says more than what the phases made of its end.
       const broken: unknown = exchange.signal.reason;
-      exchange.error = GatewayError.from(broken instanceof GatewayError ? broken : thrown);
+      exchange.error = GatewayError.from(broken instanceof GatewayError ? honest(broken, req, exchange) : thrown);
       fail(exchange.error, req, res, exchange, deps);
     } finally {
       deps.record(summarize(req, res, exchange, deps.clock.now()));
     }
   };
+
+const REPEATABLE = new Set(['GET', 'HEAD']);
+
+/** Who is told to come back must not find done what it was told was not: what went upstream may have been. */
+function honest(broken: GatewayError, { method }: Request, { trail }: Exchange): GatewayError {
+  if (broken.code !== 'DRAINING' || trail.attempts === 0 || REPEATABLE.has(method)) return broken;
+  return new GatewayError('UPSTREAM_TIMEOUT', { reason: 'no answer before the end of the drain' });
+}

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { KINDS } from '../errors.ts';
+import { type ErrorCode, KINDS } from '../errors.ts';
 import type { Exchange, Route } from './exchange.ts';
 
 /** What is recorded of one exchange: the one line that the log gets. Holds nothing that a client can fill with a secret. */
@@ -11,6 +11,9 @@ export type Summary = {
   app: string | undefined;
   client: string;
   status: number;
+  /** What the gateway itself decided, whatever Easemob then said; and why: the kind of its "no", or who answered. */
+  decision: 'allow' | 'deny';
+  decisionReason: DecisionReason;
   /** The kind of failure, whose fault it was and why; absent when nothing failed. */
   error: string | undefined;
   source: string | undefined;
@@ -27,6 +30,26 @@ export type Summary = {
   bytesOut: number;
 };
 
+/** Why a request was denied, or which of those that answer it had: a closed set. `client`: it left before that was clear. */
+export type DecisionReason = ErrorCode | 'cache' | 'upstream' | 'preflight' | 'client';
+
+/** What a request that ended so was decided to be; `cache`: what became of it there. */
+export function decisionOf(
+  error: ErrorCode | undefined,
+  { route, cache = '' }: Pick<Exchange, 'route' | 'cache'>,
+): Pick<Summary, 'decision' | 'decisionReason'> {
+  if (error !== undefined && isDenial(error)) return { decision: 'deny', decisionReason: error };
+  if (error === 'CLIENT_GONE') return { decision: 'allow', decisionReason: 'client' };
+  if (route === 'preflight') return { decision: 'allow', decisionReason: 'preflight' };
+  return { decision: 'allow', decisionReason: cache.includes('; hit') ? 'cache' : 'upstream' };
+}
+
+/** What this gateway refused, and did not merely fail at; some of it in words that Easemob said a moment ago. */
+const isDenial = (code: ErrorCode): boolean =>
+  code === 'TOKEN_REFUSED' ||
+  code === 'SERVICE_FORBIDDEN' ||
+  (KINDS[code].source !== 'upstream' && code !== 'CLIENT_GONE' && code !== 'GATEWAY_FAULT');
+
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']);
 // Real names are short; what is long may be a token that somebody put into the path.
 const PLAUSIBLE_NAME = /^[^/]{1,36}\/[^/]{1,36}$/;
@@ -42,6 +65,7 @@ export function summarize(req: IncomingMessage, res: ServerResponse, exchange: E
     client: exchange.client,
     // A client that left got no status at all; 499 says so.
     status: error?.code === 'CLIENT_GONE' ? error.status : res.statusCode,
+    ...decisionOf(error?.code, exchange),
     error: error?.code,
     source: error && KINDS[error.code].source,
     reason: error?.reason,

@@ -31,6 +31,8 @@ export async function startGateway({
   const flags = [
     'listen.port=0',
     'admin.port=0',
+    // No load balancer has to notice.
+    'drain.delayMs=0',
     // All clients of a test are one address; those that are about the limit set their own.
     'clientLimit.requests=1000000',
     `upstream.url=${upstreamUrl ?? emulator.url}`,

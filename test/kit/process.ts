@@ -66,7 +66,7 @@ export async function startGatewayProcess(
   env: Record<string, string> = {},
   file?: string,
 ): Promise<GatewayProcess> {
-  const keys = ['listen.port=0', 'admin.port=0', ...set].flatMap((key) => ['--set', key]);
+  const keys = ['listen.port=0', 'admin.port=0', 'drain.delayMs=0', ...set].flatMap((key) => ['--set', key]);
   const from = file === undefined ? [] : ['--config', file];
   const started = await start(['start', ...from, ...keys], /"listen":"([^"]+)","admin":"([^"]+)"/, env);
   const [, url = '', adminUrl = ''] = started.match;

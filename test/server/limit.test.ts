@@ -36,7 +36,6 @@ async function ask(verdict: ClientVerdict, status = 503) {
     record: (summary: Summary) => void summaries.push(summary),
     discard: { discardBytes: 0, discardMs: 0 },
     compat: { throttledStatus: 503, unavailableStatus: 502 },
-    isDraining: () => false,
   };
   const app = express();
   app.get(

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Selector } from '../../src/cache/entry.ts';
 import { createAdmin } from '../../src/server/admin.ts';
+import { createRecent } from '../../src/server/recent.ts';
 import { connectRaw } from '../kit/raw-client.ts';
 
 const TOKEN = 'the-operators-own-token';
@@ -14,14 +15,18 @@ async function start({ token }: { token: string | undefined } = { token: TOKEN }
   const purged: Selector[] = [];
   const server = createServer(
     createAdmin({
-      isReady: () => true,
+      health: { tell: () => ({ status: 'ready', isReady: true, hasStarted: true, checks: [] }) },
       token,
       hosts: ['localhost', '127.0.0.1', '[::1]', 'gateway.internal'],
-      stats: () => STATS as never,
-      purge: (selector) => {
-        purged.push(selector);
-        return Promise.resolve({ isLasting: true, others: 'none known' });
-      },
+      acts: () => ({
+        stats: () => STATS as never,
+        purge(selector) {
+          purged.push(selector);
+          return Promise.resolve({ isLasting: true, others: 'none known' });
+        },
+        explain: ({ path }) => ({ decision: 'allow', decisionReason: 'upstream', status: undefined, steps: [], path }),
+        recent: createRecent(),
+      }),
     }),
   );
   server.listen(0, '127.0.0.1');
@@ -66,17 +71,31 @@ describe("the operator's routes", () => {
   });
 
   it.each([
-    ['another method', 'POST /cache'],
     ['an org alone', 'DELETE /cache/my-org'],
     ['a slash at the end', 'DELETE /cache/'],
     ['a slash behind an app', 'DELETE /cache/my-org/my-app/'],
     ['an empty org', 'DELETE /cache//my-app'],
     ['more than a file', 'DELETE /cache/my-org/my-app/0a0b/thumbnail'],
     ['another case', 'DELETE /CACHE'],
-    ['the counters of an app', 'GET /cache/my-org/my-app'],
   ])('do not know %s', async (_case, line) => {
     const { ask, purged } = await start();
     expect((await ask(`${line} HTTP/1.1`, HOST, OPERATOR)).status).toBe(404);
+    expect(purged).toEqual([]);
+  });
+
+  it.each([
+    ['POST /cache', 'GET, HEAD, DELETE'],
+    ['GET /cache/my-org/my-app', 'DELETE'],
+    ['PUT /explain', 'GET, HEAD, POST'],
+    ['DELETE /explain/an-id', 'GET, HEAD'],
+  ])('name the methods that there are: %s', async (line, allow) => {
+    const { ask, purged } = await start();
+    const { status, headers, body } = await ask(`${line} HTTP/1.1`, HOST, OPERATOR);
+    expect([status, headers['allow'], JSON.parse(body)]).toEqual([
+      405,
+      allow,
+      { message: `This path knows only ${allow}.` },
+    ]);
     expect(purged).toEqual([]);
   });
 

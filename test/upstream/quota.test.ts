@@ -16,6 +16,8 @@ async function toldOf(kind: Kind, outcome: Partial<Outcome>): Promise<string[]> 
     acquire: async () => slot,
     prove() {},
     waitingOf: () => 0,
+    outlook: () => ({ waitMs: 0, waiting: 0, replicas: 1 }),
+    endWithin() {},
     waiting: 0,
     replicas: 1,
     async [Symbol.asyncDispose]() {},

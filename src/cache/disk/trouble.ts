@@ -1,5 +1,8 @@
 import type { Clock } from '../../clock.ts';
-import type { Notice } from '../../notice.ts';
+import type { About, Notice } from '../../notice.ts';
+
+/** What the second port calls it. */
+const CACHE_DISK = 'cacheDisk';
 
 const WARN_EVERY_MS = 60_000;
 
@@ -18,22 +21,24 @@ export class Trouble {
   }
 
   /** Something went wrong once. */
-  warn(message: string, reason?: string): void {
+  warn(message: string, reason?: string, about?: About): void {
     const now = this.#clock.monotonic();
     if (now - this.#warnedAt < WARN_EVERY_MS) return;
     this.#warnedAt = now;
-    this.#notice('warn', message, { dir: this.#dir, ...(reason === undefined ? {} : { reason }) });
+    this.#notice('warn', message, { dir: this.#dir, ...(reason === undefined ? {} : { reason }) }, about);
   }
 
-  /** Something is wrong until it is said to be over. */
+  /** Something is wrong until it is said to be over; how it began is always told. */
   begin(message: string, reason?: string): void {
+    if (!this.#isLasting) this.#warnedAt = -Infinity;
     this.#isLasting = true;
-    this.warn(message, reason);
+    this.warn(message, reason, { component: CACHE_DISK, is: 'degraded' });
   }
 
   end(): void {
     if (!this.#isLasting) return;
     this.#isLasting = false;
-    this.#notice('info', "the cache's disk is used again", { dir: this.#dir });
+    const about: About = { component: CACHE_DISK, is: 'ok' };
+    this.#notice('info', "the cache's disk is used again", { dir: this.#dir }, about);
   }
 }

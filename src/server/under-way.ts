@@ -1,0 +1,106 @@
+/**
+ * The connections of the clients' port, and the requests that are under way on them: what a drain waits for.
+ *
+ * A connection is idle when no request is under way on it and nothing of a next one has come. Whose idle connection is
+ * closed may have sent a request in that very moment, and cannot know whether it was heard: so the other side had better
+ * close it, and a drain closes only what has been idle for a while.
+ */
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Clock } from '../clock.ts';
+import type { GatewayError } from '../errors.ts';
+
+/** A request under way, and how it is broken off with an answer that says why. */
+export type Going = { res: ServerResponse; breakOff: (error: GatewayError) => void };
+
+type Connection = { going: Set<Going>; idleSince: number; bytesRead: number };
+
+/** Who is connected and what is under way, as it changes. */
+export class UnderWay {
+  readonly #connections = new Map<Socket, Connection>();
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #brokenOff = new WeakSet<Going>();
+  #ended = 0;
+  #isClosing = false;
+
+  constructor(clock: Pick<Clock, 'monotonic'>) {
+    this.#clock = clock;
+  }
+
+  /** A connection was taken. */
+  connected(socket: Socket): void {
+    this.#connections.set(socket, { going: new Set(), idleSince: this.#clock.monotonic(), bytesRead: 0 });
+    socket.once('close', () => {
+      this.#ended += this.#connections.get(socket)?.going.size ?? 0;
+      this.#connections.delete(socket);
+    });
+  }
+
+  /** A request has begun; it is under way until its response closes. */
+  began(socket: Socket, going: Going): void {
+    const connection = this.#connections.get(socket);
+    if (!connection) return;
+    if (this.#isClosing) closeAfter(going);
+    connection.going.add(going);
+    going.res.once('close', () => {
+      if (!connection.going.delete(going)) return;
+      this.#ended += 1;
+      connection.idleSince = this.#clock.monotonic();
+      connection.bytesRead = socket.bytesRead;
+    });
+  }
+
+  /** From now on every answer closes its connection, also those of requests that are under way but have no head yet. */
+  closeAfterAnswers(): void {
+    this.#isClosing = true;
+    for (const going of this.#going()) closeAfter(going);
+  }
+
+  /** Closes connections that have been idle for so long, counted from `since` at the earliest. */
+  closeIdle(idleMs: number, since: number): void {
+    const now = this.#clock.monotonic();
+    for (const [socket, { going, idleSince, bytesRead }] of this.#connections) {
+      // A head of which something has come is a request: if the rest of it is late, the server itself says so.
+      if (going.size > 0 || socket.bytesRead > bytesRead) continue;
+      if (now - Math.max(idleSince, since) >= idleMs) socket.destroy();
+    }
+  }
+
+  /** Breaks off all whose answer has not begun, and tells how many they were. */
+  breakOff(errorOf: () => GatewayError): number {
+    const unanswered = [...this.#going()].filter(({ res }) => !res.headersSent);
+    for (const going of unanswered) {
+      this.#brokenOff.add(going);
+      going.breakOff(errorOf());
+    }
+    return unanswered.length;
+  }
+
+  /** Cuts all connections, and tells how many requests got no answer, or not the whole of it. */
+  cut(): number {
+    const unended = [...this.#going()].filter((going) => !this.#brokenOff.has(going)).length;
+    for (const socket of this.#connections.keys()) socket.destroy();
+    return unended;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  get requests(): number {
+    return this.#connections.values().reduce((sum, { going }) => sum + going.size, 0);
+  }
+
+  /** Requests that have ended since the start, in whatever way. */
+  get ended(): number {
+    return this.#ended;
+  }
+
+  *#going(): Generator<Going> {
+    for (const { going } of this.#connections.values()) yield* going;
+  }
+}
+
+function closeAfter({ res }: Going): void {
+  if (!res.headersSent) res.setHeader('Connection', 'close');
+}
