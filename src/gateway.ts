@@ -54,6 +54,8 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const { clock = systemClock, resolve, proxyFor, storage = {} } = overrides;
   const required = config.readiness.requireRedis && config.redis.url !== undefined ? ['redis'] : [];
   const health = createHealth({ required }, clock);
+  // It could be loaded, or nobody would be here; who loads it anew reports how that went.
+  health.report('config', { is: 'ok' });
   const notice = health.hear(overrides.notice ?? (() => {}));
   const recent = createRecent();
   const record = (summary: Summary) => {

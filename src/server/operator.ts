@@ -30,6 +30,8 @@ export type OperatorDeps = {
   acts: () => OperatorActs | undefined;
 };
 
+/** The fields of a line by which lines can be asked for: `?decision=deny&route=upload&most=10`. */
+const FILTERS = new Set(['app', 'client', 'decision', 'decisionReason', 'method', 'route', 'status']);
 /** How many lines are told when nobody says how many. */
 const LINES = 50;
 /** What a question may weigh in bytes: more than any head that the gateway takes. */
@@ -76,7 +78,13 @@ export function createOperatorRoutes(deps: OperatorDeps): Router {
 
   routes.get(
     '/explain',
-    act(({ recent }, req, res) => res.json(listed(recent, req))),
+    act(({ recent }, req, res) => {
+      const { most, ...fields } = Object.fromEntries(new URL(req.url, 'http://localhost').searchParams);
+      if (!Object.keys(fields).every((name) => FILTERS.has(name)) || !/^\d{1,4}$/.test(most ?? String(LINES))) {
+        return res.status(400).json({ message: `The query may name most (a number), ${[...FILTERS].join(', ')}.` });
+      }
+      return res.json({ requests: recent.list(fields, Number(most ?? LINES)) });
+    }),
   );
   routes.get(
     '/explain/:id',
@@ -99,12 +107,6 @@ export function createOperatorRoutes(deps: OperatorDeps): Router {
   routes.all('/explain', only('GET, HEAD, POST'));
   routes.all('/explain/:id', only('GET, HEAD'));
   return routes;
-}
-
-/** The last lines, by what the query names of their fields: `?decision=deny&route=upload&most=10`. */
-function listed(recent: Pick<Recent, 'list'>, req: Request) {
-  const { most, ...fields } = Object.fromEntries(new URL(req.url, 'http://localhost').searchParams);
-  return { requests: recent.list(fields, /^\d{1,4}$/.test(most ?? '') ? Number(most) : LINES) };
 }
 
 const appOf = ({ params }: Request): string => `${String(params['org'])}/${String(params['app'])}`;

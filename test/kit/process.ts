@@ -14,6 +14,8 @@ export type Started = AsyncDisposable & {
   output(): string;
   /** Asks it to end, and gives everything that it ever wrote. */
   stop(): Promise<string>;
+  /** Its exit code, once it has ended; -1 where a signal ended it. */
+  exited: Promise<number>;
 };
 
 /** A gateway in a process of its own. */
@@ -33,6 +35,7 @@ async function start(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
+  const exited = once(child, 'exit').then(([code]) => (typeof code === 'number' ? code : -1));
   const ended = once(child, 'close').then(() => rm(folder, { recursive: true, force: true }));
   const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
   const onOutput = (chunk: Buffer) => {
@@ -53,6 +56,7 @@ async function start(
     match,
     pid: child.pid ?? 0,
     output: () => text,
+    exited,
     stop,
     async [Symbol.asyncDispose]() {
       await stop();

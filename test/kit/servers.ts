@@ -8,6 +8,7 @@ export type Program = { command: string; debianPackage: string };
 /** The server programs that the tests need. */
 export const PROGRAMS: Program[] = [
   { command: 'redis-server', debianPackage: 'redis-server' },
+  { command: 'nginx', debianPackage: 'nginx' },
   { command: 'openssl', debianPackage: 'openssl' },
   { command: 'chromium', debianPackage: 'chromium' },
 ];
