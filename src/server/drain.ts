@@ -46,7 +46,7 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
   const { server, underWay, endLine, clock, notice } = deps;
   if (!server.listening) return { finished: 0, refused: 0, cut: 0 };
   const since = clock.monotonic();
-  const endedBefore = underWay.ended;
+  const finishedBefore = underWay.finished;
   const lastCallMs = deadlineMs - Math.min(LAST_CALL_MS, deadlineMs / 10);
   let [refused, cut] = [0, 0];
   const now = () => ({ requests: underWay.requests, connections: underWay.connections });
@@ -80,7 +80,7 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
   await Promise.race([closed, isLate.then(() => void (cut = underWay.cut()))]);
   await closed;
   for (const cancel of [cancelSweep, cancelLastCall, cancelDeadline]) cancel();
-  const drained = { finished: underWay.ended - endedBefore - refused - cut, refused, cut };
+  const drained = { finished: underWay.finished - finishedBefore, refused, cut };
   const tookMs = Math.round(clock.monotonic() - since);
   if (cut === 0) notice('info', 'drained: nothing was cut', { ...drained, tookMs });
   else

@@ -19,8 +19,9 @@ type Connection = { going: Set<Going>; idleSince: number; bytesRead: number };
 export class UnderWay {
   readonly #connections = new Map<Socket, Connection>();
   readonly #clock: Pick<Clock, 'monotonic'>;
+  /** Those that were broken off or cut: they count there, and not as finished. */
   readonly #brokenOff = new WeakSet<Going>();
-  #ended = 0;
+  #finished = 0;
   #isClosing = false;
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
@@ -31,7 +32,7 @@ export class UnderWay {
   connected(socket: Socket): void {
     this.#connections.set(socket, { going: new Set(), idleSince: this.#clock.monotonic(), bytesRead: 0 });
     socket.once('close', () => {
-      this.#ended += this.#connections.get(socket)?.going.size ?? 0;
+      for (const going of this.#connections.get(socket)?.going ?? []) this.#end(going);
       this.#connections.delete(socket);
     });
   }
@@ -44,7 +45,7 @@ export class UnderWay {
     connection.going.add(going);
     going.res.once('close', () => {
       if (!connection.going.delete(going)) return;
-      this.#ended += 1;
+      this.#end(going);
       connection.idleSince = this.#clock.monotonic();
       connection.bytesRead = socket.bytesRead;
     });
@@ -78,9 +79,10 @@ export class UnderWay {
 
   /** Cuts all connections, and tells how many requests got no answer, or not the whole of it. */
   cut(): number {
-    const unended = [...this.#going()].filter((going) => !this.#brokenOff.has(going)).length;
+    const unended = [...this.#going()].filter((going) => !this.#brokenOff.has(going));
+    for (const going of unended) this.#brokenOff.add(going);
     for (const socket of this.#connections.keys()) socket.destroy();
-    return unended;
+    return unended.length;
   }
 
   get connections(): number {
@@ -91,9 +93,13 @@ export class UnderWay {
     return this.#connections.values().reduce((sum, { going }) => sum + going.size, 0);
   }
 
-  /** Requests that have ended since the start, in whatever way. */
-  get ended(): number {
-    return this.#ended;
+  /** Requests that have come to their own end since the start: answered, or left by their client. */
+  get finished(): number {
+    return this.#finished;
+  }
+
+  #end(going: Going): void {
+    if (!this.#brokenOff.has(going)) this.#finished += 1;
   }
 
   *#going(): Generator<Going> {

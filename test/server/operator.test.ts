@@ -114,6 +114,9 @@ const REQUESTS = [
   'DELETE /cache/o/a',
   'DELETE /cache/o/a/f',
   'GET /cache/x',
+  'GET /explain',
+  'GET /explain/x',
+  'POST /explain',
 ];
 
 describe('who is not the operator', () => {
@@ -181,6 +184,8 @@ describe('a Host that is not this port', () => {
 
   it('still learns whether the gateway is alive and ready, and no more', async () => {
     const { ask } = await start();
-    for (const path of ['/livez', '/readyz']) expect((await ask(`GET ${path} HTTP/1.1`, 'Host: x')).status).toBe(200);
+    for (const path of ['/livez', '/readyz', '/healthz', '/startupz']) {
+      expect((await ask(`GET ${path} HTTP/1.1`, 'Host: x')).status).toBe(200);
+    }
   });
 });
