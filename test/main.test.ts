@@ -3,12 +3,13 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { freePort } from './kit/redis.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MAIN = join(ROOT, 'src/main.ts');
@@ -123,6 +124,84 @@ describe('starting', () => {
     child.kill('SIGTERM');
     expect(await exited).toBe(1);
     expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+/** A client that asks for leave to send its body, gets it, and then sends nothing: an exchange that does not end. */
+async function hang(listen: string) {
+  const socket = connect(Number(new URL(listen).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  socket.on('error', () => {});
+  socket.write(
+    `POST /o/a/chatfiles HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer x\r\nExpect: 100-continue\r\n` +
+      `Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100\r\n\r\n`,
+  );
+  const [chunk] = (await once(socket, 'data')) as [Buffer];
+  expect(chunk.toString()).toContain('100 Continue');
+  return socket;
+}
+
+const started = async (...set: string[]) => {
+  const flags = set.flatMap((key) => ['--set', key]);
+  const running = await startMain(['start', '--emulator', ...FREE, ...flags], /"admin":"[^"]+"/);
+  const { listen, admin } = JSON.parse(running.output.split('\n')[0] ?? '') as { listen: string; admin: string };
+  return { ...running, listen, admin };
+};
+const rest = async (stream: AsyncIterable<unknown>): Promise<string> => {
+  let text = '';
+  for await (const chunk of stream) text += String(chunk);
+  return text;
+};
+
+describe('ending', () => {
+  it('with code 0 where everybody had an answer, be it that there is no time for more', async () => {
+    const { child, listen, exited } = await started('drain.deadlineMs=1500');
+    const socket = await hang(listen);
+    const answer = rest(socket);
+    child.kill('SIGTERM');
+    expect(await answer).toContain('HTTP/1.1 503');
+    expect(await exited).toBe(0);
+  });
+
+  it('without the delay where Ctrl-C asks for it, also when it comes twice at once, as npm makes it', async () => {
+    const { child, listen, admin, exited } = await started('drain.delayMs=60000', 'drain.deadlineMs=90000');
+    const socket = await hang(listen);
+    child.kill('SIGINT');
+    child.kill('SIGINT');
+    await vi.waitFor(async () => expect((await fetch(`${admin}/readyz`)).status).toBe(503), { timeout: 5000 });
+    socket.destroy();
+    expect(await exited).toBe(0);
+  });
+
+  it('at once where it is still starting', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    onTestFinished(() => void silent.close());
+    await once(silent, 'listening');
+    const { port: redis } = silent.address() as AddressInfo;
+    const admin = await freePort();
+    const args = [
+      'start',
+      '--emulator',
+      ...FREE,
+      '--set',
+      `admin.port=${admin}`,
+      '--set',
+      `redis.url=redis://127.0.0.1:${redis}`,
+    ];
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      stdio: 'ignore',
+      env: { TMPDIR: await temporaryFolder() },
+    });
+    const exited = once(child, 'exit');
+    await vi.waitFor(
+      async () => {
+        const response = await fetch(`http://127.0.0.1:${admin}/startupz`);
+        expect([response.status, await response.text()]).toEqual([503, expect.stringMatching(/^starting\n/)]);
+      },
+      { timeout: 10_000, interval: 20 },
+    );
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
   });
 });
 

@@ -55,9 +55,7 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
   underWay.closeAfterAnswers();
   endLine(lastCallMs);
   const cancelLastCall = clock.after(lastCallMs, () => {
-    refused = underWay.breakOff(
-      () => new GatewayError('DRAINING', { retryAfterMs: COME_BACK_MS, reason: 'last call' }),
-    );
+    refused = underWay.breakOff(() => draining('no answer in sight shortly before the end of the drain'));
   });
   const { promise: isLate, resolve: beLate } = Promise.withResolvers<void>();
   const cancelDeadline = clock.after(deadlineMs, beLate);
@@ -77,8 +75,15 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
     });
   let cancelSweep = sweep();
   underWay.closeIdle(idleMs, since);
-  await Promise.race([closed, isLate.then(() => void (cut = underWay.cut()))]);
+  await Promise.race([
+    closed,
+    isLate.then(() => void (cut = underWay.cut(() => draining('cut at the end of the drain')))),
+  ]);
   await closed;
+  // The connections are gone, but not everybody has heard of that: what was cut shall still be told.
+  await new Promise((resolve) => setImmediate(resolve));
+  // Its timer for late heads ends with this.
+  server.close();
   for (const cancel of [cancelSweep, cancelLastCall, cancelDeadline]) cancel();
   const drained = { finished: underWay.finished - finishedBefore, refused, cut };
   const tookMs = Math.round(clock.monotonic() - since);
@@ -90,5 +95,7 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
     });
   return drained;
 }
+
+const draining = (reason: string): GatewayError => new GatewayError('DRAINING', { retryAfterMs: COME_BACK_MS, reason });
 
 const after = (ms: number, clock: Clock): Promise<void> => new Promise((resolve) => void clock.after(ms, resolve));

@@ -77,10 +77,13 @@ export class UnderWay {
     return unanswered.length;
   }
 
-  /** Cuts all connections, and tells how many requests got no answer, or not the whole of it. */
-  cut(): number {
+  /** Cuts all connections, and tells how many requests got no answer, or not the whole of it, for the reason that is given. */
+  cut(errorOf: () => GatewayError): number {
     const unended = [...this.#going()].filter((going) => !this.#brokenOff.has(going));
-    for (const going of unended) this.#brokenOff.add(going);
+    for (const going of unended) {
+      this.#brokenOff.add(going);
+      going.breakOff(errorOf());
+    }
     for (const socket of this.#connections.keys()) socket.destroy();
     return unended.length;
   }

@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createEmulator } from '../../src/emulator/emulator.ts';
 import { KINDS } from '../../src/errors.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { ask, multipartOf, type Reply, sha256 } from '../kit/ask.ts';
 import { APP, bearer, CHATFILES, fileOf, ORG, uploadTo } from '../kit/easemob.ts';
 import { startGateway } from '../kit/gateway.ts';
 import { head, UPLOAD } from '../kit/hostile.ts';
+import { startGatewayProcess } from '../kit/process.ts';
 import { connectRaw } from '../kit/raw-client.ts';
 
 const readiness = async ({ adminUrl }: Gateway): Promise<[number, string]> => {
@@ -168,5 +170,22 @@ describe('a drain', () => {
     expect(await gateway.drain({ delayMs: 0, deadlineMs: 1000 })).toEqual({ finished: 0, refused: 0, cut: 1 });
     answer.resume();
     await cut;
+  });
+
+  it('ends the process with code 1 where somebody was cut', async () => {
+    const emulator = await createEmulator();
+    onTestFinished(() => emulator[Symbol.asyncDispose]());
+    const token = emulator.issueToken(ORG, APP);
+    const { uuid } = await uploadTo(emulator.url, token, fileOf(9_000_000));
+    await using gateway = await startGatewayProcess([`upstream.url=${emulator.url}`, 'drain.deadlineMs=1000']);
+    const download = request(`${gateway.url}${CHATFILES}/${uuid}`, { headers: bearer(token) }).end();
+    const [answer] = (await once(download, 'response')) as [import('node:http').IncomingMessage];
+    answer.on('error', () => {});
+    const output = await gateway.stop();
+    expect(await gateway.exited).toBe(1);
+    const line = output.split('\n').find((each) => each.includes('"msg":"drained'));
+    expect(JSON.parse(line ?? '{}')).toMatchObject({ level: 'warn', finished: 0, refused: 0, cut: 1 });
+    // Its own line comes before the end, too.
+    expect(output).toMatch(/"msg":"request".*"error":"DRAINING".*"reason":"cut at the end of the drain"/);
   });
 });

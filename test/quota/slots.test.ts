@@ -414,3 +414,46 @@ describe('slots', () => {
     );
   });
 });
+
+describe('slots that end', () => {
+  it('refuse at once who would have a turn only after the end, and serve all others', async () => {
+    const { clock, slots } = open({ maxQueuedPerClient: 1000 });
+    const outcomes: Outcome[] = [];
+    const long = { maxWaitMs: 60_000 };
+    for (let i = 0; i < 120; i += 1) acquire(slots, clock, outcomes, `r${i}`, requestOf('a', long));
+    await clock.advance(10);
+    expect(served(outcomes)).toHaveLength(30);
+    const askedAt = clock.monotonic();
+    slots.endWithin(1500);
+    await clock.advance(0);
+    const refused = outcomes.filter(({ error }) => error);
+    expect(new Set(codes(outcomes))).toEqual(new Set(['DRAINING']));
+    expect(refused.every(({ error, at }) => (error?.retryAfterMs ?? 0) > 0 && at === askedAt)).toBe(true);
+    expect(refused.length).toBeGreaterThan(30);
+    // Who comes now fares as those who were there: there is no turn left for it.
+    acquire(slots, clock, outcomes, 'newcomer', requestOf('a', long));
+    await clock.advance(0);
+    expect(outcomes.at(-1)).toMatchObject({ name: 'newcomer', error: { code: 'DRAINING' } });
+    await clock.advance(60_000);
+    expect(outcomes).toHaveLength(121);
+    expect(served(outcomes).length + codes(outcomes).length).toBe(121);
+    for (const { slot, at } of outcomes) if (slot) expect(at - askedAt).toBeLessThanOrEqual(1500 + WINDOW_MS);
+    // Those that were due in time have had their turns: half a second's worth behind the first window.
+    expect(served(outcomes).length).toBeGreaterThan(40);
+  });
+
+  it('tell how one that came now would fare, and hold nothing for it', async () => {
+    const { clock, ledger, slots } = open();
+    const outcomes: Outcome[] = [];
+    expect(slots.outlook(requestOf('a'))).toEqual({ waitMs: 0, waiting: 0, replicas: 1 });
+    for (let i = 0; i < 45; i += 1) acquire(slots, clock, outcomes, `r${i}`, requestOf('a'));
+    await clock.advance(10);
+    const { granted } = ledger;
+    const { waitMs, waiting } = slots.outlook(requestOf('a'));
+    expect(waiting).toBe(15);
+    expect(waitMs).toBeGreaterThan(PACE_MS);
+    expect(ledger.granted).toBe(granted);
+    await clock.advance(10_000);
+    expect(served(outcomes)).toHaveLength(45);
+  });
+});
