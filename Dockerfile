@@ -17,6 +17,8 @@ COPY src ./src
 ENV CHATFILES_LISTEN__HOST=0.0.0.0
 USER node
 EXPOSE 8080
+# Give it more than drain.deadlineMs: docker stop --timeout 30.
+STOPSIGNAL SIGTERM
 # Exec form: signals reach the gateway itself, which drains on SIGTERM. A small young generation keeps the memory of a
 # worn process level; uploads are not in the heap.
 ENTRYPOINT ["node", "--max-semi-space-size=4", "src/main.ts"]

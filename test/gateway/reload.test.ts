@@ -79,6 +79,7 @@ describe('a changed configuration', () => {
     await rename(at('..tmp'), at('..data'));
     await says(TAKEN);
     expect(await upload(2000)).toBe(200);
+    expect(await readiness()).toMatch(/^ready\nconfig: ok since /);
   });
 
   it('is refused as a whole when one line is wrong, and told with its place, without its secrets', async () => {
@@ -88,6 +89,12 @@ describe('a changed configuration', () => {
     expect(gateway.output()).toContain(`${path}:3:1  limit: unknown key, did you mean limits?`);
     expect(gateway.output()).toContain(`${path}:2:`);
     expect(gateway.output()).not.toContain(SECRET);
+    const readiness = async () => (await fetch(`${gateway.adminUrl}/readyz`)).text();
+    const refused = await readiness();
+    expect(refused).toMatch(
+      /^degraded\nconfig: degraded since [^\n]*the last reload failed[^\n]*did you mean limits\?/,
+    );
+    expect(refused).not.toContain(SECRET);
     expect(await upload(2000)).toBe(413);
     await writeFile(path, 'limits: { fileBytes: 4KB }');
     await says(TAKEN);
