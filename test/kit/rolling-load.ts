@@ -18,7 +18,7 @@ export function startLoad({ url, token, file }: LoadPlan): { stop(): Promise<Acc
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const account: Account = { answered: {}, lost: [], uploaded: new Set() };
   const going = new Set<Promise<void>>();
-  let isOver = false;
+  const over = new AbortController();
 
   const ask = ({ method = 'GET', path, headers, body, paceMs = 0 }: Question): Promise<Answer> =>
     new Promise((resolve, reject) => {
@@ -39,22 +39,24 @@ export function startLoad({ url, token, file }: LoadPlan): { stop(): Promise<Acc
       outgoing.end(body);
     });
 
-  const count = (kind: string, question: Question, isRight: (body: Buffer) => boolean) => {
-    const asked = ask(question).then(
-      ({ status, body }) => {
-        if (status === 200 && isRight(body)) account.answered[kind] = (account.answered[kind] ?? 0) + 1;
-        else account.lost.push(`${kind}: ${status} ${body.toString('utf8', 0, 200)}`);
-      },
-      (error: unknown) => void account.lost.push(`${kind}: ${String(error)}`),
-    );
-    const ended = asked.finally(() => going.delete(ended));
-    going.add(ended);
+  const judge = async (kind: string, question: Question, isRight: (body: Buffer) => boolean) => {
+    try {
+      const { status, body } = await ask(question);
+      if (status === 200 && isRight(body)) account.answered[kind] = (account.answered[kind] ?? 0) + 1;
+      else account.lost.push(`${kind}: ${status} ${body.toString('utf8', 0, 200)}`);
+    } catch (error) {
+      account.lost.push(`${kind}: ${String(error)}`);
+    }
+  };
+  const count = (...asked: Parameters<typeof judge>) => {
+    const judged = judge(...asked).finally(() => going.delete(judged));
+    going.add(judged);
   };
 
   const headers = bearer(token);
   const address = `${CHATFILES}/${file.uuid}`;
   const every = async (ms: number, send: () => void) => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       send();
       await sleep(ms);
     }
@@ -81,7 +83,7 @@ export function startLoad({ url, token, file }: LoadPlan): { stop(): Promise<Acc
   const loops = [every(250, upload), every(1000, download), every(1000, thumbnails), every(50, kept)];
   return {
     async stop() {
-      isOver = true;
+      over.abort();
       await Promise.all(loops);
       await Promise.all(going);
       agent.destroy();
