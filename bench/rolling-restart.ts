@@ -55,4 +55,6 @@ console.log(
   `uploads: ${uploaded.size} sent, ${emulator.stats().storedFiles - stored} stored; upstream refused ${refused}`,
 );
 for (const line of lost) console.log(`lost: ${line}`);
+// A connection that cannot be made is how nginx finds out; whatever else it says is a loss, or was nearly one.
+for (const line of front.errors().split('\n')) if (!/connect\(\) failed|^$/.test(line)) console.log(`nginx: ${line}`);
 process.exitCode = lost.length === 0 ? 0 : 1;

@@ -60,31 +60,33 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
   const { promise: isLate, resolve: beLate } = Promise.withResolvers<void>();
   const cancelDeadline = clock.after(deadlineMs, beLate);
   if (delayMs > 0) await Promise.race([after(delayMs, clock), isLate]);
-  // Right behind a look at the network: whoever has connected before is accepted by now, and not reset.
-  await new Promise((resolve) => setImmediate(resolve));
+  await quietTurn(underWay, clock);
 
   const closed = once(server, 'close');
   // The HTTP server's own way would close idle connections at once, and look for late heads no more.
   Server.prototype.close.call(server);
   if (delayMs > 0) notice('info', 'draining: no new connections are taken', now());
   const idleMs = delayMs > 0 ? delayMs + LINGER_MS : 0;
-  const sweep = (): (() => void) =>
-    clock.after(SWEEP_MS, () => {
+  const over = new AbortController();
+  const sweep = async () => {
+    while (!over.signal.aborted) {
+      await quietTurn(underWay, clock);
       underWay.closeIdle(idleMs, since);
-      cancelSweep = sweep();
-    });
-  let cancelSweep = sweep();
-  underWay.closeIdle(idleMs, since);
+      await after(SWEEP_MS, clock);
+    }
+  };
+  void sweep();
   await Promise.race([
     closed,
     isLate.then(() => void (cut = underWay.cut(() => draining('cut at the end of the drain')))),
   ]);
   await closed;
+  over.abort();
   // The connections are gone, but not everybody has heard of that: what was cut shall still be told.
   await new Promise((resolve) => setImmediate(resolve));
   // Its timer for late heads ends with this.
   server.close();
-  for (const cancel of [cancelSweep, cancelLastCall, cancelDeadline]) cancel();
+  for (const cancel of [cancelLastCall, cancelDeadline]) cancel();
   const drained = { finished: underWay.finished - finishedBefore, refused, cut };
   const tookMs = Math.round(clock.monotonic() - since);
   if (cut === 0) notice('info', 'drained: nothing was cut', { ...drained, tookMs });
@@ -94,6 +96,26 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
       tookMs,
     });
   return drained;
+}
+
+/** A turn of the event loop that was this short had nothing to do, in ms… */
+const QUIET_MS = 0.5;
+/** …and a process that is never so is not waited for longer than so many turns. */
+const MOST_TURNS = 500;
+
+/**
+ * Waits for the end of a turn of the event loop in which nobody connected and next to nothing else happened. Whoever
+ * connected before is taken by then, whatever was sent is read: closing a port resets connections that the kernel has
+ * made and nobody has taken yet, of which there may be several, since Node takes one in each turn; and closing a
+ * connection resets it where something on it was not read.
+ */
+async function quietTurn(underWay: UnderWay, clock: Clock): Promise<void> {
+  for (let turn = 0; turn < MOST_TURNS; turn += 1) {
+    const { taken } = underWay;
+    const startedAt = clock.monotonic();
+    await new Promise((resolve) => setImmediate(resolve));
+    if (turn > 0 && underWay.taken === taken && clock.monotonic() - startedAt < QUIET_MS) return;
+  }
 }
 
 const draining = (reason: string): GatewayError => new GatewayError('DRAINING', { retryAfterMs: COME_BACK_MS, reason });

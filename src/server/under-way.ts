@@ -22,6 +22,7 @@ export class UnderWay {
   /** Those that were broken off or cut: they count there, and not as finished. */
   readonly #brokenOff = new WeakSet<Going>();
   #finished = 0;
+  #taken = 0;
   #isClosing = false;
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
@@ -30,6 +31,7 @@ export class UnderWay {
 
   /** A connection was taken. */
   connected(socket: Socket): void {
+    this.#taken += 1;
     this.#connections.set(socket, { going: new Set(), idleSince: this.#clock.monotonic(), bytesRead: 0 });
     socket.once('close', () => {
       for (const going of this.#connections.get(socket)?.going ?? []) this.#end(going);
@@ -86,6 +88,11 @@ export class UnderWay {
     }
     for (const socket of this.#connections.keys()) socket.destroy();
     return unended.length;
+  }
+
+  /** Connections that were taken since the start. */
+  get taken(): number {
+    return this.#taken;
   }
 
   get connections(): number {

@@ -6,17 +6,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './redis.ts';
 
-/** An nginx in front of several replicas, which knows of them only what their connections tell. */
-export async function startBalancer(ports: readonly number[]): Promise<AsyncDisposable & { url: string }> {
+/** A running balancer, and what it wrote of errors so far. */
+export type Balancer = AsyncDisposable & { url: string; errors(): string };
+
+/** Starts an nginx in front of several replicas, which knows of them only what their connections tell. */
+export async function startBalancer(ports: readonly number[]): Promise<Balancer> {
   const folder = await mkdtemp(join(tmpdir(), 'chatfiles-nginx-'));
   const port = await freePort();
   const file = join(folder, 'nginx.conf');
   await writeFile(file, configOf(ports, port));
-  const child = spawn('nginx', ['-e', 'stderr', '-p', folder, '-c', file], { stdio: 'ignore' });
+  const child = spawn('nginx', ['-e', 'stderr', '-p', folder, '-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
   const ended = once(child, 'close');
   while (!(await isOpen(port))) if (child.exitCode !== null) throw new Error(`nginx ended with ${child.exitCode}`);
   return {
     url: `http://127.0.0.1:${port}`,
+    errors: () => errors,
     async [Symbol.asyncDispose]() {
       child.kill('SIGTERM');
       await ended;

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { Balancer } from './nginx.ts';
 
 /** A balancer that knows nothing of HTTP: each connection goes to the next replica that takes one. */
-export async function startTcpBalancer(ports: readonly number[]): Promise<AsyncDisposable & { url: string }> {
+export async function startTcpBalancer(ports: readonly number[]): Promise<Balancer> {
   let turn = 0;
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
@@ -28,6 +29,7 @@ export async function startTcpBalancer(ports: readonly number[]): Promise<AsyncD
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    errors: () => '',
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();
