@@ -13,7 +13,7 @@ type Manifest = {
 };
 
 it('the example for Kubernetes holds a configuration that is accepted, and leaves it the time to drain', async () => {
-  const text = await readFile(new URL('../config/kubernetes.example.yaml', import.meta.url), 'utf8');
+  const text = await readFile(new URL('../deploy/kubernetes.example.yaml', import.meta.url), 'utf8');
   const manifests = parseAllDocuments(text).map((document) => {
     if (!('toJS' in document)) throw new Error('the file is empty');
     expect(document.errors).toEqual([]);
