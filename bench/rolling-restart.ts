@@ -1,6 +1,6 @@
 /**
  * Replaces three replicas behind nginx one after the other, so many times, under load, and prints what became of each
- * request: `node bench/rolling-restart.ts 20`.
+ * request: `node bench/rolling-restart.ts 20`; with `tcp` behind it, behind a balancer that knows only connections.
  */
 import sharp from 'sharp';
 import { createEmulator } from '../src/emulator/emulator.ts';
@@ -10,6 +10,7 @@ import { startBalancer } from '../test/kit/nginx.ts';
 import { startGatewayProcess } from '../test/kit/process.ts';
 import { freePort, startRedis } from '../test/kit/redis.ts';
 import { keysOf } from '../test/kit/replicas.ts';
+import { startTcpBalancer } from '../test/kit/tcp-balancer.ts';
 import { startLoad } from '../test/kit/rolling-load.ts';
 
 const rounds = Number(process.argv[2] ?? 10);
@@ -26,7 +27,7 @@ const egress = { redis, upstreamUrl: emulator.url, id: 'rolling' };
 const keys = [...keysOf(egress), 'clientLimit.requests=1000000', 'drain.delayMs=1000', 'drain.deadlineMs=20000'];
 const start = (port: number) => startGatewayProcess([...keys, `listen.port=${port}`]);
 const replicas = await Promise.all(ports.map(start));
-const front = opening.use(await startBalancer(ports));
+const front = opening.use(await (process.argv[3] === 'tcp' ? startTcpBalancer : startBalancer)(ports));
 const stored = emulator.stats().storedFiles;
 
 const load = startLoad({ url: front.url, token, file: { uuid, digest: sha256(picture) } });
