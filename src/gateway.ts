@@ -41,6 +41,8 @@ export type Gateway = AsyncDisposable & {
    * the earlier one. Where a file that it names cannot be used it rejects with a ConfigError, and nothing has changed.
    */
   reload(config: Config): Promise<void>;
+  /** Opens the audit log's file anew: somebody may have moved it away. */
+  reopen(): void;
 };
 
 /** How long a drain waits for requests under way, in ms. */
@@ -57,7 +59,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const isWarming = stores.isCaching && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(() => front.fetching, clock)) : undefined;
   const watchForwarded = createForwardedWatch((message, details) => notice('warn', message, details));
-  const ground = { clock, stores, record, isDraining: () => isDraining, warmer, watchForwarded, storage };
+  const ground = { clock, stores, record, isDraining: () => isDraining, warmer, watchForwarded, notice, storage };
   let front: Front = createFront(config, ground);
 
   const edge = createEdge(
@@ -93,8 +95,17 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     boundEdge(edge, front.limits);
   };
 
+  const reopen = () => stores.audit?.reopen();
+
   const origin = await listen(edge, config.listen, 'listen');
   const adminOrigin = await listen(admin, config.admin, 'admin');
   const open = opening.move();
-  return { url: origin, adminUrl: adminOrigin, drain, reload, [Symbol.asyncDispose]: () => open.disposeAsync() };
+  return {
+    url: origin,
+    adminUrl: adminOrigin,
+    drain,
+    reload,
+    reopen,
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
 }

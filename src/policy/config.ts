@@ -59,8 +59,7 @@ const mode = (of: string) =>
   z
     .enum(MODES, { error: 'must be on or report' })
     .default('on')
-    .describe(`Whether ${of}: on refuses, report lets it go on and writes down that it would have been refused.`)
-    .meta({ reload: true });
+    .describe(`Whether ${of}: on refuses, report lets it go on and writes down that it would have been refused.`);
 
 /** Which policies bite, and which only tell. */
 export const enforceSchema = z.strictObject({
@@ -79,13 +78,11 @@ export const contentSchema = z.strictObject({
     )
     .max(1000, { error: 'must list no more than 1000 rules' })
     .default(() => [])
-    .describe('What files may be, as rules of which the first that fits decides; what none fits is allowed.')
-    .meta({ reload: true }),
+    .describe('What files may be, as rules of which the first that fits decides; what none fits is allowed.'),
   lyingExtensions: z
     .enum(['allow', 'deny'], { error: 'must be allow or deny' })
     .default('allow')
-    .describe('What becomes of a file whose bytes are not what its extension says.')
-    .meta({ reload: true }),
+    .describe('What becomes of a file whose bytes are not what its extension says.'),
 });
 
 /** What is checked of a client's token, read. */

@@ -21,24 +21,17 @@ export const scanSchema = z.strictObject({
     .string({ error: addressError })
     .refine((text) => readAddress(text) !== undefined, { error: addressError })
     .optional()
-    .describe('The ClamAV daemon that looks at each upload before it leaves, as tcp://host:3310 or unix:/path.')
-    .meta({ reload: true }),
+    .describe('The ClamAV daemon that looks at each upload before it leaves, as tcp://host:3310 or unix:/path.'),
   failOpen: yesOrNo()
     .default(false)
-    .describe('Whether uploads go on (true) or are answered with 503 (false) while clamd cannot be asked.')
-    .meta({ reload: true }),
-  connectTimeoutMs: milliseconds()
-    .default(2000)
-    .describe('How long connecting to clamd may take.')
-    .meta({ reload: true }),
+    .describe('Whether uploads go on (true) or are answered with 503 (false) while clamd cannot be asked.'),
+  connectTimeoutMs: milliseconds().default(2000).describe('How long connecting to clamd may take.'),
   timeoutMs: milliseconds()
     .default(30_000)
-    .describe('How long clamd may take for one file, the wait for its turn included.')
-    .meta({ reload: true }),
+    .describe('How long clamd may take for one file, the wait for its turn included.'),
   maxAtOnce: whole(1, 1000)
     .default(8)
-    .describe('How many files clamd looks at at once; stay below its own MaxThreads.')
-    .meta({ reload: true }),
+    .describe('How many files clamd looks at at once; stay below its own MaxThreads.'),
 });
 
 /** Whether a virus scanner looks at uploads before they leave. */

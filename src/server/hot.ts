@@ -25,6 +25,7 @@ import { addressOf, ignoredField, type Trusts } from './client.ts';
 import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
+import { seeAnswer, type Witness } from './movement.ts';
 import type { PassRules } from './pass-redirect.ts';
 import { summarize, type Summary } from './summarize.ts';
 import { cacheStatus } from './told.ts';
@@ -42,6 +43,7 @@ export type HotDeps = {
   /** Fields of every answer, as name and value. */
   commonFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
+  witness: Witness;
   isDraining: () => boolean;
 };
 
@@ -93,8 +95,13 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (!allowed) return longWay(req, res);
     const age = Math.max(0, Math.floor((clock.now() - entry.storedAt) / 1000));
     res.writeHead(200, [...headOf(entry), 'Age', String(age), 'X-Request-Id', exchange.id]);
-    res.once('close', () => deps.record(summarize(req, res, exchange, clock.now())));
+    res.once('close', () => {
+      const summary = summarize(req, res, exchange, clock.now());
+      deps.record(summary);
+      deps.witness.end(req, exchange, summary);
+    });
     exchange.bytesOut = entry.body.length;
+    seeAnswer(exchange, entry.body);
     res.end(entry.body);
   };
 
@@ -138,11 +145,12 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
       bytesIn: 0,
       bytesOut: 0,
     };
+    deps.witness.begin(exchange, { direction: 'down', app, file });
     return { exchange, entry };
   };
 
   return (req, res) => {
-    const found = req.method === 'GET' && !deps.isDraining() ? find(req) : undefined;
+    const found = req.method === 'GET' && !deps.isDraining() && !deps.witness.isBlind ? find(req) : undefined;
     if (found) answer(req, res, found.exchange, found.entry).catch(() => res.destroy());
     else longWay(req, res);
   };

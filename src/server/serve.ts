@@ -8,6 +8,7 @@ import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { fail } from './fail.ts';
+import type { Witness } from './movement.ts';
 import { summarize, type Summary } from './summarize.ts';
 
 /** A request's phases in order; whatever it throws ends the exchange with the one error answer. */
@@ -17,6 +18,7 @@ export type Handler = (req: Request, res: Response, exchange: Exchange) => Promi
 export type ServeDeps = {
   clock: Clock;
   record: (summary: Summary) => void;
+  witness: Witness;
   discard: DiscardLimits;
   compat: Dialect;
   isDraining: () => boolean;
@@ -47,6 +49,8 @@ export const serve =
       exchange.error = GatewayError.from(broken instanceof GatewayError ? broken : thrown);
       fail(exchange.error, req, res, exchange, deps);
     } finally {
-      deps.record(summarize(req, res, exchange, deps.clock.now()));
+      const summary = summarize(req, res, exchange, deps.clock.now());
+      deps.record(summary);
+      deps.witness.end(req, exchange, summary);
     }
   };
