@@ -11,8 +11,14 @@ import { connect, type Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { ClamdAddress } from './config.ts';
 
-/** What clamd said of a file, or why it said nothing. `name`: what it found, clean and short. */
-export type Verdict = { kind: 'clean' } | { kind: 'infected'; name: string } | { kind: 'failed'; reason: string };
+/**
+ * What clamd said of a file, or why it said nothing. `name`: what it found, clean and short. `isOfFile`: the next file may
+ * fare better.
+ */
+export type Verdict =
+  | { kind: 'clean' }
+  | { kind: 'infected'; name: string }
+  | { kind: 'failed'; reason: string; isOfFile?: true };
 
 /** How long connecting may take, and all of it, in ms. */
 export type ClamdTimes = { connectTimeoutMs: number; timeoutMs: number };
@@ -31,6 +37,7 @@ export function askClamd(
   const socket = connect(address);
   let answer = '';
   let isOver = false;
+  let isSending = false;
   const settle = (verdict: Verdict) => {
     if (isOver) return;
     isOver = true;
@@ -47,17 +54,26 @@ export function askClamd(
 
   socket.on('connect', () => {
     cancelConnect();
+    isSending = true;
     // What cannot be sent may be what clamd does not want to read any more: its answer, or the end of it, comes by itself.
-    send(socket, file).catch((thrown: unknown) => {
-      if (!socket.errored) fail(thrown instanceof Error ? thrown.message : 'the file cannot be read');
-    });
+    send(socket, file).then(
+      () => {
+        isSending = false;
+      },
+      (thrown: unknown) => fail(thrown instanceof Error ? thrown.message : 'the file cannot be read'),
+    );
   });
   socket.on('data', (bytes: Buffer) => {
     answer += bytes.toString('latin1');
     if (answer.includes('\0')) settle(read(answer.slice(0, answer.indexOf('\0'))));
     else if (answer.length > MAX_ANSWER) fail('an answer without an end');
   });
-  socket.on('error', (error) => fail('code' in error && typeof error.code === 'string' ? error.code : error.message));
+  socket.on('error', (error) => {
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : error.message;
+    // It answers and closes at once; whether the answer can still be read then is a matter of luck.
+    if (isSending) fail(`${code} while the file was sent; is clamd's StreamMaxLength as large as limits.fileBytes?`);
+    else fail(code);
+  });
   socket.on('close', () => fail('closed without an answer'));
   if (signal.aborted) leave();
   else signal.addEventListener('abort', leave, { once: true });
@@ -93,7 +109,7 @@ function read(answer: string): Verdict {
   if (word === 'OK' && found === undefined) return { kind: 'clean' };
   if (word === 'FOUND' && found !== undefined) return { kind: 'infected', name: tidy(found) };
   if (/size limit exceeded/i.test(answer)) {
-    return { kind: 'failed', reason: "the file is larger than clamd's StreamMaxLength" };
+    return { kind: 'failed', reason: "the file is larger than clamd's StreamMaxLength", isOfFile: true };
   }
   return { kind: 'failed', reason: `an answer that is none: ${tidy(answer)}` };
 }

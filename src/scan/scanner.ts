@@ -54,7 +54,7 @@ export function createScanner(
   };
   const tell = (verdict: Verdict) => {
     const fails = verdict.kind === 'failed';
-    if (fails === isAway) return;
+    if (fails === isAway || (fails && verdict.isOfFile)) return;
     isAway = fails;
     const what = config.failOpen ? 'go on unseen (scan.failOpen)' : 'are answered with 503';
     if (verdict.kind === 'failed') {

@@ -42,6 +42,6 @@ export type Exchange = {
   wouldDeny?: { code: ErrorCode; reason: string };
   /** The file that it moves, if it is one of those requests that do. */
   movement?: Movement;
-  /** How long its file was looked at by clamd, in ms. */
-  scanMs?: number;
+  /** What clamd said of its file, and how long that took, in ms. */
+  scan?: { verdict: 'clean' | 'infected' | 'failed'; ms: number };
 };

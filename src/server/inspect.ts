@@ -53,9 +53,8 @@ export async function inspect(
   if (!rules.scanner) return;
   const startedAt = clock.monotonic();
   const verdict = await rules.scanner.scan(fileIn(body, watch), exchange.signal);
-  exchange.scanMs = clock.monotonic() - startedAt;
+  exchange.scan = { verdict: verdict.kind, ms: clock.monotonic() - startedAt };
   if (exchange.signal.aborted) throw new GatewayError('CLIENT_GONE', { reason: 'left while its file was scanned' });
-  if (movement) movement.scan = verdict.kind;
   const denial = denialOf(verdict);
   if (verdict.kind === 'failed' && rules.failOpen) return;
   if (denial?.code === 'SCAN_UNAVAILABLE' && rules.enforce.scan === 'on') {

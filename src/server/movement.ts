@@ -23,7 +23,6 @@ export type Movement = {
   /** Of a file in a form: of it alone. */
   bytes?: number;
   sniffed?: Sniffed | undefined;
-  scan?: 'clean' | 'infected' | 'failed';
   /** Sees the bytes go by, if somebody wants to know of them. */
   content?: Content | undefined;
 };
@@ -103,7 +102,7 @@ async function writeDown(
   summary: Summary,
   { audit, fileNames }: { audit: Audit; fileNames: boolean },
 ): Promise<void> {
-  const { content, direction, app, files, names, bytes, scan } = movement;
+  const { content, direction, app, files, names, bytes } = movement;
   const sniffed = await sniffedOf(movement);
   const isDone = summary.error === undefined && summary.status < 400;
   audit.write({
@@ -119,7 +118,7 @@ async function writeDown(
     type: sniffed?.type,
     // Of what broke off, a digest would be of nothing that anybody has.
     sha256: isDone && (content?.head.length ?? 0) > 0 ? content?.digest() : undefined,
-    scan,
+    scan: summary.scan,
     decision: summary.decision,
     reason: summary.error,
     wouldDeny: summary.wouldDeny,

@@ -55,6 +55,7 @@ const NOTHING_KNOWN = {
   cause: undefined,
   wouldDeny: undefined,
   wouldDenyReason: undefined,
+  scan: undefined,
   scanMs: undefined,
   upstreamStatus: undefined,
   cache: undefined,

@@ -56,7 +56,7 @@ export async function respond(
 ): Promise<void> {
   if (outcome.kind !== 'failure') exchange.upstreamStatus = outcome.status;
   if (deps.tell.serverTiming)
-    res.setHeader('Server-Timing', serverTiming({ ...exchange.trail, scanMs: exchange.scanMs }));
+    res.setHeader('Server-Timing', serverTiming({ ...exchange.trail, scanMs: exchange.scan?.ms }));
   switch (outcome.kind) {
     case 'failure':
       exchange.failure = { sent: outcome.sent };

@@ -45,8 +45,10 @@ export const shareFile =
 /** The file that such an answer names. */
 function sharedIn(body: Buffer): string[] {
   const { data } = parseObject(body);
-  const id = typeof data === 'object' && data !== null && 'file_id' in data ? data.file_id : undefined;
-  return typeof id === 'string' && isFileName(id) ? [id] : [];
+  if (typeof data !== 'object' || data === null) return [];
+  const { file_id: id, file_url: url } = data as Record<string, unknown>;
+  const name = typeof id === 'string' ? id : typeof url === 'string' ? url.slice(url.lastIndexOf('/') + 1) : '';
+  return isFileName(name) ? [name] : [];
 }
 
 /** Where such an answer says where the file is; an address elsewhere is no address of this API's. */

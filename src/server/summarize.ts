@@ -28,6 +28,7 @@ export type Summary = {
   attempts: number;
   queuedMs: number;
   upstreamMs: number;
+  scan: string | undefined;
   scanMs: number | undefined;
   durationMs: number;
   bytesIn: number;
@@ -63,7 +64,8 @@ export function summarize(req: IncomingMessage, res: ServerResponse, exchange: E
     attempts: trail.attempts,
     queuedMs: Math.round(trail.queuedMs),
     upstreamMs: Math.round(trail.upstreamMs),
-    scanMs: exchange.scanMs === undefined ? undefined : Math.round(exchange.scanMs),
+    scan: exchange.scan?.verdict,
+    scanMs: exchange.scan && Math.round(exchange.scan.ms),
     durationMs: now - exchange.startedAt,
     bytesIn: exchange.bytesIn,
     bytesOut: exchange.bytesOut,
