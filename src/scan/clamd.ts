@@ -52,16 +52,19 @@ export function askClamd(
   const cancelConnect = clock.after(connectTimeoutMs, () => fail(`no connection within ${connectTimeoutMs} ms`));
   const cancelAll = clock.after(timeoutMs, () => fail(`no answer within ${timeoutMs} ms`));
 
+  const deliver = async () => {
+    isSending = true;
+    try {
+      await send(socket, file);
+    } catch (thrown) {
+      fail(thrown instanceof Error ? thrown.message : 'the file cannot be read');
+    }
+    isSending = false;
+  };
+
   socket.on('connect', () => {
     cancelConnect();
-    isSending = true;
-    // What cannot be sent may be what clamd does not want to read any more: its answer, or the end of it, comes by itself.
-    send(socket, file).then(
-      () => {
-        isSending = false;
-      },
-      (thrown: unknown) => fail(thrown instanceof Error ? thrown.message : 'the file cannot be read'),
-    );
+    void deliver();
   });
   socket.on('data', (bytes: Buffer) => {
     answer += bytes.toString('latin1');

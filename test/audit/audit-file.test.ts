@@ -88,6 +88,7 @@ describe('the file of the audit log', () => {
     await until(() => file.trouble !== undefined);
     await rm(path, { recursive: true });
     await until(() => file.trouble === undefined);
+    expect((await stat(path)).isFile()).toBe(true);
   });
 
   it('lets no more than a megabyte wait for the disk', async () => {
@@ -99,10 +100,10 @@ describe('the file of the audit log', () => {
     expect(taken).toHaveLength(1024);
   });
 
-  it('survives a disk that is full', async () => {
+  it('is closed within a moment also where it could never be opened', async () => {
     const { file } = open('/dev/full');
-    file.write('a\n');
+    expect(file.write('a\n')).toBe(true);
     await until(() => file.trouble !== undefined);
-    await file[Symbol.asyncDispose]();
+    await expect(file[Symbol.asyncDispose]()).resolves.toBeUndefined();
   });
 });
