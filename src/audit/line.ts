@@ -34,15 +34,17 @@ const MAX_NAME = 120;
 
 /** One entry as one line of JSON, which is short, holds no secret, and can do nothing to a terminal. */
 export function auditLine(entry: AuditEntry, at: number): string {
-  const { files, name, app, ...rest } = entry;
+  const { id, client, app, files, name, ...rest } = entry;
   const line = {
     log: 'audit',
     time: new Date(at).toISOString(),
-    ...rest,
+    id,
+    client,
     app: app === undefined ? undefined : text(app),
     // What a client put in the place of a file's name may be a secret that it has mislaid.
     file: files.length === 0 ? undefined : files.slice(0, MAX_FILES).map(text).join(' '),
     name: name === undefined ? undefined : text(name.slice(0, MAX_NAME)),
+    ...rest,
   };
   return `${showControls(JSON.stringify(line))}\n`;
 }

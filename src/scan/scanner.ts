@@ -22,6 +22,7 @@ export function createScanner(
   const waiting: (() => void)[] = [];
   let running = 0;
   let isAway = false;
+  let hasToldOfSize = false;
 
   /** Waits for a turn; false if none came in time, or nobody waits for it any more. */
   const turn = (signal: AbortSignal): Promise<boolean> => {
@@ -54,7 +55,13 @@ export function createScanner(
   };
   const tell = (verdict: Verdict) => {
     const fails = verdict.kind === 'failed';
-    if (fails === isAway || (fails && verdict.isOfFile)) return;
+    if (fails && verdict.isOfFile) {
+      if (!hasToldOfSize)
+        notice('warn', `${verdict.reason}: it should be no less than limits.fileBytes`, { clamd: config.clamd });
+      hasToldOfSize = true;
+      return;
+    }
+    if (fails === isAway) return;
     isAway = fails;
     const what = config.failOpen ? 'go on unseen (scan.failOpen)' : 'are answered with 503';
     if (verdict.kind === 'failed') {

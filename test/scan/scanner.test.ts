@@ -76,16 +76,26 @@ describe('a scanner', () => {
     expect(verdicts.map(({ kind }) => kind)).toEqual(['failed', 'failed']);
   });
 
-  it('tells once that clamd is away, and once that it is back; a file that is too large says neither', async () => {
+  it('tells once that clamd is away, and once that it is back; and that a file was too large for it', async () => {
     const { clamd, asked, say } = await startPatient();
     const { scan, notices } = scannerOf({ clamd });
-    for (const answer of ['garbage\0', 'garbage\0', 'stream: OK\0', 'INSTREAM size limit exceeded. ERROR\0']) {
+    for (const answer of [
+      'garbage\0',
+      'garbage\0',
+      'stream: OK\0',
+      'INSTREAM size limit exceeded. ERROR\0',
+      'INSTREAM size limit exceeded. ERROR\0',
+    ]) {
       const { length } = asked;
       const verdict = scan();
       await until(() => asked.length > length);
       say(length, answer);
       await verdict;
     }
-    expect(notices).toEqual(['clamd cannot be asked: uploads are answered with 503', 'clamd can be asked again']);
+    expect(notices).toEqual([
+      'clamd cannot be asked: uploads are answered with 503',
+      'clamd can be asked again',
+      "the file is larger than clamd's StreamMaxLength: it should be no less than limits.fileBytes",
+    ]);
   });
 });
