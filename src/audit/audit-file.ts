@@ -6,7 +6,7 @@
  * The disk is not waited for. Lines stand in a queue of bounded size, and go out one batch at a time; when a batch fails,
  * the file is opened anew a moment later, and the queue grows until it is full: what comes then is lost, and counted.
  */
-import { chmod } from 'node:fs/promises';
+import { chmod, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, sep } from 'node:path';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 import type { Clock } from '../clock.ts';
@@ -137,9 +137,23 @@ function openStream({ path, rotateBytes, rotateEvery, keepFiles }: FileOptions):
       ? {}
       : { interval: rotateEvery === 'day' ? '1d' : '1h', intervalUTC: true, initialRotation: true }),
   });
-  // One that was there before may be open to others.
-  opened.on('open', (file: string) => void chmod(file, 0o600).catch(() => {}));
+  opened.on('open', (file: string) => {
+    // One that was there before may be open to others.
+    void chmod(file, 0o600).catch(() => {});
+    writeWhole(opened);
+  });
   return opened;
+}
+
+/** The library takes a write for done of which a full disk has taken a part: here, the rest fails or follows. */
+function writeWhole(opened: RotatingFileStream): void {
+  const { file } = opened as unknown as { file?: FileHandle };
+  if (!file) return;
+  const write = file.write.bind(file);
+  const whole = async (bytes: Buffer): Promise<void> => {
+    for (let at = 0; at < bytes.length;) at += (await write(bytes, at)).bytesWritten;
+  };
+  Object.assign(file, { write: whole });
 }
 
 const codeOf = (error: Error): string =>

@@ -1,11 +1,15 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { openAuditFile } from '../../src/audit/audit-file.ts';
 import { until } from '../kit/cached.ts';
 
+const CHILD = fileURLToPath(new URL('audit-file.child.ts', import.meta.url));
 const OPTIONS = { rotateBytes: 100 * 1024, rotateEvery: 'never', keepFiles: 3 } as const;
 
 async function folderOf(): Promise<string> {
@@ -89,6 +93,18 @@ describe('the file of the audit log', () => {
     await rm(path, { recursive: true });
     await until(() => file.trouble === undefined);
     expect((await stat(path)).isFile()).toBe(true);
+  });
+
+  it('loses no line when the disk is full in the middle of one', async () => {
+    const path = join(await folderOf(), 'audit.log');
+    await writeFile(path, `${'x'.repeat(8000)}\n`);
+    // A limit on the size of files breaks writes off as a full disk does: the first one short, the next one not at all.
+    const command = `ulimit -f 16; exec "$0" "$1" "$2"`;
+    const { stdout } = await promisify(execFile)('bash', ['-c', command, process.execPath, CHILD, path]);
+    expect(stdout).toBe('EFBIG');
+    const lines = `${await textIn(`${path}.moved`)}\n${await textIn(path)}`.split('\n');
+    const whole = lines.filter((line) => line.endsWith('}')).map((line) => (JSON.parse(line) as { n: number }).n);
+    expect(new Set(whole).size).toBe(100);
   });
 
   it('lets no more than a megabyte wait for the disk', async () => {
