@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { type ErrorCode, KINDS } from '../errors.ts';
+import { clientCertOf } from './client-certificate.ts';
 import { errorBody } from './fail.ts';
 import type { Summary } from './summarize.ts';
 
@@ -21,7 +22,15 @@ export function refuseOnSocket(code: ErrorCode, socket: Socket, { clock, record,
   const { status, source } = KINDS[code];
   const now = clock.now();
   const id = randomUUID();
-  record({ ...NOTHING_KNOWN, id, client: socket.remoteAddress ?? 'unknown', status, error: code, source });
+  record({
+    ...NOTHING_KNOWN,
+    id,
+    client: socket.remoteAddress ?? 'unknown',
+    clientCert: clientCertOf(socket),
+    status,
+    error: code,
+    source,
+  });
   const body = errorBody({ code }, now, now);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`,

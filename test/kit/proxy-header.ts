@@ -44,5 +44,11 @@ export function binaryHeaderOf({ from, to, fromPort, toPort }: Ends, more = new 
   ports.writeUInt16BE(toPort, 2);
   const bytes = [from, to].flatMap((address) => ipaddr.parse(address).toByteArray());
   const family = bytes.length === 8 ? 1 : 2;
-  return binaryHeader({ command: 1, family, transport: 1, addresses: Buffer.concat([Buffer.from(bytes), ports]), more });
+  return binaryHeader({
+    command: 1,
+    family,
+    transport: 1,
+    addresses: Buffer.concat([Buffer.from(bytes), ports]),
+    more,
+  });
 }

@@ -10,6 +10,7 @@ export const PROGRAMS: Program[] = [
   { command: 'redis-server', debianPackage: 'redis-server' },
   { command: 'openssl', debianPackage: 'openssl' },
   { command: 'chromium', debianPackage: 'chromium' },
+  { command: 'nginx', debianPackage: 'nginx' },
 ];
 
 /** Whether a command can be started from this machine's PATH. */
