@@ -42,7 +42,7 @@ export async function openEntrance(
       }
       return (server) => {
         // Whether there are such headers is fixed at the start: without a list, each of them would be refused.
-        if (next.proxyProtocol === 'on') balancers = createRanges(next.proxyProtocolFrom);
+        if (next.proxyProtocolFrom.length > 0) balancers = createRanges(next.proxyProtocolFrom);
         if (!renewed) return;
         // Whether clients are asked is fixed too: without authorities of its own, Node would take any public one's word.
         ca = renewed.context.ca ?? ca;

@@ -79,22 +79,20 @@ export async function openServerTls(
       sha256: own.fingerprint256.replaceAll(':', '').toLowerCase(),
     },
     warnings: [
-      ...checkTimes(chain, `listen.tls.certFile (${config.certFile})`, now),
-      ...checkTimes(authorities, `listen.tls.clientCaFile (${config.clientCaFile})`, now),
+      ...checkTimes(chain, `listen.tls.certFile (${config.certFile})`, 'clients refuse it', now),
+      ...checkTimes(authorities, `listen.tls.clientCaFile (${config.clientCaFile})`, 'it vouches for no client', now),
     ],
   };
 }
 
-function checkTimes(certificates: X509Certificate[], where: string, now: number): string[] {
+function checkTimes(certificates: X509Certificate[], where: string, otherwise: string, now: number): string[] {
   return certificates.flatMap(({ validFromDate, validToDate }, index) => {
     const which = certificates.length === 1 ? 'the certificate' : `certificate ${index + 1} of ${certificates.length}`;
     const [from, to] = [validFromDate, validToDate].map((date) => date.toISOString().slice(0, 16).replace('T', ' '));
     const left = validToDate.getTime() - now;
-    if (left <= 0) return [`${which} in ${where} ran out on ${to} UTC: clients will refuse it; renew it`];
+    if (left <= 0) return [`${which} in ${where} ran out on ${to} UTC, so ${otherwise}: renew it`];
     if (validFromDate.getTime() > now) {
-      return [
-        `${which} in ${where} is not valid before ${from} UTC: clients will refuse it until then; check the clock`,
-      ];
+      return [`${which} in ${where} is not valid before ${from} UTC, until then ${otherwise}: check the clock`];
     }
     if (left > WARN_BEFORE_MS) return [];
     const days = Math.floor(left / DAY_MS);

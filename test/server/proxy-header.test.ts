@@ -153,7 +153,14 @@ describe('any PROXY header', () => {
   });
 
   it('never claims bytes that are not there, and never waits without end, whatever a peer sends', () => {
-    const starts = ['', 'PROXY ', 'PROXY TCP4 ', 'PROXY UNKNOWN', '\r\n\r\n\0\r\nQUIT\n', '\r\n\r\n\0\r\nQUIT\n\x21\x11'];
+    const starts = [
+      '',
+      'PROXY ',
+      'PROXY TCP4 ',
+      'PROXY UNKNOWN',
+      '\r\n\r\n\0\r\nQUIT\n',
+      '\r\n\r\n\0\r\nQUIT\n\x21\x11',
+    ];
     const noise = fc
       .tuple(fc.constantFrom(...starts), fc.uint8Array({ maxLength: 300 }))
       .map(([start, rest]) => Buffer.concat([Buffer.from(start, 'latin1'), rest]));

@@ -1,0 +1,24 @@
+import { expect, it } from 'vitest';
+import { createDoorWatch } from '../../src/server/door-watch.ts';
+import { createFakeClock } from '../kit/fake-clock.ts';
+
+it('tells of the first trouble of a kind, and once a minute how many more there were', async () => {
+  const clock = createFakeClock();
+  const told: unknown[] = [];
+  const trouble = createDoorWatch((level, _message, details) => told.push([level, details]), clock);
+  for (let time = 0; time < 1000; time += 1) trouble('handshake-failed', '192.0.2.1', 'ERR_SSL_NO_SHARED_CIPHER');
+  trouble('proxy-header-missing', '10.0.0.1');
+  expect(told).toEqual([
+    ['info', { trouble: 'handshake-failed', peer: '192.0.2.1', detail: 'ERR_SSL_NO_SHARED_CIPHER' }],
+    ['warn', { trouble: 'proxy-header-missing', peer: '10.0.0.1', detail: undefined }],
+  ]);
+  await clock.advance(59_999);
+  trouble('handshake-failed', '192.0.2.2');
+  expect(told).toHaveLength(2);
+  await clock.advance(1);
+  trouble('handshake-failed', '192.0.2.3');
+  expect(told[2]).toEqual([
+    'info',
+    { trouble: 'handshake-failed', peer: '192.0.2.3', detail: undefined, alsoSinceTheLast: 1000 },
+  ]);
+});
