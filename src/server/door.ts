@@ -43,12 +43,13 @@ export function installDoor(server: Server, deps: DoorDeps): void {
 
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
-    const isAnnounced = deps.announces(socket.remoteAddress ?? '');
+    const peer = socket.remoteAddress;
+    const isAnnounced = deps.announces(peer ?? '');
     if (!isAnnounced && !deps.isTls) return letIn(socket);
-    const visit: Visit = { socket, stage: isAnnounced ? 'header' : 'first-byte' };
+    const visit: Visit = { socket, peer, stage: isAnnounced ? 'header' : 'first-byte' };
     visits.add(visit);
     const cancelDeadline = deps.clock.after(deps.deadlineMs(), () => {
-      if (visit.stage === 'header') deps.trouble('proxy-header-late', socket.remoteAddress);
+      if (visit.stage === 'header') deps.trouble('proxy-header-late', peer);
       if (visit.stage === 'handshake') deps.trouble('handshake-late', peerOf(visit));
       // One that has said nothing at all, where TLS is spoken, is a browser's that was opened in advance.
       visits.delete(visit);
@@ -61,11 +62,9 @@ export function installDoor(server: Server, deps: DoorDeps): void {
     };
     socket.once('close', leave);
     receive(visit, deps, () => {
-      if (beginHandshake) beginHandshake(visit, leave);
-      else {
-        assumeSource(socket, visit.source);
-        leave();
-      }
+      if (beginHandshake) return beginHandshake(visit, () => letIn(socket), leave);
+      assumeSource(socket, visit.source);
+      leave();
       letIn(socket);
     });
   });
@@ -74,8 +73,7 @@ export function installDoor(server: Server, deps: DoorDeps): void {
 
 /** Reads what comes first, and hands the connection on with every byte that is not part of a PROXY header. */
 function receive(visit: Visit, { isTls, refusePlain, trouble }: DoorDeps, handOn: () => void): void {
-  const { socket } = visit;
-  const peer = socket.remoteAddress;
+  const { socket, peer } = visit;
   let bytes: Buffer = Buffer.alloc(0);
   let atLeast = 1;
 

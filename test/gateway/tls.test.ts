@@ -230,7 +230,7 @@ describe("clients' certificates", () => {
     for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
       expect(await status(running, { ...options(), maxVersion })).toBe(0);
     }
-    await vi.waitFor(() => expect(troubles(running)).toMatchObject([{ trouble }]));
+    await vi.waitFor(() => expect(troubles(running)).toMatchObject([{ trouble, peer: '127.0.0.1' }]));
     expect(running.summaries).toEqual([]);
   });
 
