@@ -15,13 +15,8 @@ export type PemFiles<Key extends string> = {
   complain(key: Key, message: string): void;
   /** The certificates of a file, in their order; none where no file is named, or with a complaint. */
   readCertificates(key: Key, file: string | undefined): Promise<X509Certificate[]>;
-  /** The private key of a file, and the key under which its passphrase stands. */
-  readKey(
-    key: Key,
-    file: string | undefined,
-    passphraseKey: Key,
-    passphrase: string | undefined,
-  ): Promise<KeyObject | undefined>;
+  /** The private key of a file, with the passphrase of the section's `keyPassphrase`. */
+  readKey(key: Key, file: string | undefined, passphrase: string | undefined): Promise<KeyObject | undefined>;
 };
 
 /** The path of a file, as an operator writes it in the configuration. */
@@ -82,7 +77,7 @@ export function openPemFiles<Key extends string>(section: string): PemFiles<Key>
       });
     },
 
-    async readKey(key, file, passphraseKey, passphrase) {
+    async readKey(key, file, passphrase) {
       const bytes = await read(key, file);
       if (bytes === undefined) return undefined;
       try {
@@ -90,10 +85,10 @@ export function openPemFiles<Key extends string>(section: string): PemFiles<Key>
       } catch {
         const isEncrypted = /-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(bytes.toString('latin1'));
         const hint = bytes[0] === DER ? '; it looks like DER, of which openssl pkey -inform DER makes PEM' : '';
-        if (!isEncrypted) complain(key, `holds no private key in PEM form that could be read: ${file}${hint}`);
-        else if (passphrase === undefined)
-          complain(passphraseKey, `is missing: the key in ${section}.${key} needs one`);
-        else complain(passphraseKey, `does not fit the key in ${section}.${key}`);
+        // No colon behind the passphrase's name: the log would take what follows for the passphrase.
+        const problem = passphrase === undefined ? 'is not set' : 'does not fit';
+        if (isEncrypted) complain(key, `is encrypted, and ${section}.keyPassphrase ${problem}: ${file}`);
+        else complain(key, `holds no private key in PEM form that could be read: ${file}${hint}`);
         return undefined;
       }
     },

@@ -32,7 +32,7 @@ const WORDS: Record<DoorTrouble, [level: Told, message: string]> = {
   ],
   'client-certificate-refused': [
     'info',
-    'a client was refused because of its certificate: it is not vouched for by listen.tls.clientCaFile, or out of its time',
+    'a client was refused whose certificate is not vouched for by listen.tls.clientCaFile, or is out of its time',
   ],
 };
 

@@ -44,7 +44,7 @@ export async function openServerTls(
   const files = openPemFiles<keyof ServerTlsConfig>('listen.tls');
   const [chain, key, authorities] = await Promise.all([
     files.readCertificates('certFile', config.certFile),
-    files.readKey('keyFile', config.keyFile, 'keyPassphrase', config.keyPassphrase),
+    files.readKey('keyFile', config.keyFile, config.keyPassphrase),
     files.readCertificates('clientCaFile', config.clientCaFile),
   ]);
   const [own] = chain;

@@ -26,7 +26,7 @@ export async function openTls(config: TlsConfig): Promise<UpstreamTls | { mistak
   const [authorities, chain, key] = await Promise.all([
     files.readCertificates('caFile', config.caFile),
     files.readCertificates('certFile', config.certFile),
-    files.readKey('keyFile', config.keyFile, 'keyPassphrase', config.keyPassphrase),
+    files.readKey('keyFile', config.keyFile, config.keyPassphrase),
   ]);
   const [own] = chain;
   if (own && key && !own.checkPrivateKey(key)) {

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { scrubText } from '../../src/scrub.ts';
 import { createDoorWatch } from '../../src/server/door-watch.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';
 
@@ -21,4 +22,18 @@ it('tells of the first trouble of a kind, and once a minute how many more there 
     'info',
     { trouble: 'handshake-failed', peer: '192.0.2.3', detail: undefined, alsoSinceTheLast: 1000 },
   ]);
+});
+
+it.each([
+  'proxy-header-missing',
+  'proxy-header-broken',
+  'proxy-header-late',
+  'handshake-late',
+  'handshake-failed',
+  'client-certificate-missing',
+  'client-certificate-refused',
+] as const)('says what is wrong in words that the log leaves whole: %s', (kind) => {
+  const told: string[] = [];
+  createDoorWatch((_level, message) => told.push(message), createFakeClock())(kind, '192.0.2.1');
+  expect(told).toEqual([scrubText(told[0] ?? '')]);
 });

@@ -101,10 +101,10 @@ describe('files for TLS with clients', () => {
   it('that are locked need their passphrase, which no message repeats', async () => {
     expect(await mistakesOf({ ...filesOf(locked), keyPassphrase: 'open sesame' })).toEqual([]);
     expect(await mistakesOf(filesOf(locked))).toEqual([
-      { key: 'keyPassphrase', message: 'is missing: the key in listen.tls.keyFile needs one' },
+      { key: 'keyFile', message: `is encrypted, and listen.tls.keyPassphrase is not set: ${locked.keyFile}` },
     ]);
     expect(await mistakesOf({ ...filesOf(locked), keyPassphrase: 'pa55word' })).toEqual([
-      { key: 'keyPassphrase', message: 'does not fit the key in listen.tls.keyFile' },
+      { key: 'keyFile', message: `is encrypted, and listen.tls.keyPassphrase does not fit: ${locked.keyFile}` },
     ]);
   });
 

@@ -73,10 +73,10 @@ describe('files for TLS', () => {
     const { certFile, keyFile } = locked;
     expect(await mistakesOf({ certFile, keyFile, keyPassphrase: 'open sesame' })).toEqual([]);
     expect(await mistakesOf({ certFile, keyFile })).toEqual([
-      { key: 'keyPassphrase', message: 'is missing: the key in upstream.keyFile needs one' },
+      { key: 'keyFile', message: `is encrypted, and upstream.keyPassphrase is not set: ${keyFile}` },
     ]);
     expect(await mistakesOf({ certFile, keyFile, keyPassphrase: 'pa55word' })).toEqual([
-      { key: 'keyPassphrase', message: 'does not fit the key in upstream.keyFile' },
+      { key: 'keyFile', message: `is encrypted, and upstream.keyPassphrase does not fit: ${keyFile}` },
     ]);
   });
 
