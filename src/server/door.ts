@@ -5,7 +5,7 @@
  *    for everybody who asks the socket. From any other peer such a header is not read: HTTP refuses it as noise.
  * 2. Where TLS is spoken, its handshake. A request in plain HTTP is told so, and is told it in plain HTTP.
  *
- * One deadline bounds both, and connections in the door count among those of the server, whose drain closes them too.
+ * One deadline bounds both. Connections in the door count among those of the server, and are closed when it closes.
  * What goes wrong here has no exchange and no line in the log: it is told to `trouble`, by words of a closed set.
  */
 import type { Server } from 'node:http';
@@ -28,12 +28,11 @@ export type DoorDeps = {
   trouble: TellTrouble;
 };
 
-/** How long those in the door may still come through when the server closes: a header that is on its way is not lost. */
-const CLOSING_MS = 1000;
+/** How often a connection in the door is looked at, in ms; so long it may still come through when the server closes. */
+const LOOK_MS = 1000;
 
 /** Puts a door before a server. */
 export function installDoor(server: Server, deps: DoorDeps): void {
-  const visits = new Set<Visit>();
   // What Node does with a connection: it begins HTTP, or TLS and then HTTP.
   const behind = server.listeners('connection') as ((this: Server, socket: Socket) => void)[];
   const letIn = (socket: Socket) => {
@@ -47,17 +46,22 @@ export function installDoor(server: Server, deps: DoorDeps): void {
     const isAnnounced = deps.announces(peer ?? '');
     if (!isAnnounced && !deps.isTls) return letIn(socket);
     const visit: Visit = { socket, peer, stage: isAnnounced ? 'header' : 'first-byte' };
-    visits.add(visit);
-    const cancelDeadline = deps.clock.after(deps.deadlineMs(), () => {
+    const giveUp = () => {
       if (visit.stage === 'header') deps.trouble('proxy-header-late', peer);
       if (visit.stage === 'handshake') deps.trouble('handshake-late', peerOf(visit));
       // One that has said nothing at all, where TLS is spoken, is a browser's that was opened in advance.
-      visits.delete(visit);
       socket.destroy();
-    });
+    };
+    const watch = (leftMs: number): (() => void) =>
+      deps.clock.after(Math.min(leftMs, LOOK_MS), () => {
+        if (leftMs <= LOOK_MS) giveUp();
+        // The server does not know of it when it closes, and would wait for it.
+        else if (!server.listening) socket.destroy();
+        else cancelWatch = watch(leftMs - LOOK_MS);
+      });
+    let cancelWatch = watch(deps.deadlineMs());
     const leave = () => {
-      cancelDeadline();
-      visits.delete(visit);
+      cancelWatch();
       socket.off('close', leave);
     };
     socket.once('close', leave);
@@ -68,7 +72,6 @@ export function installDoor(server: Server, deps: DoorDeps): void {
       letIn(socket);
     });
   });
-  closeWith(server, visits, deps.clock);
 }
 
 /** Reads what comes first, and hands the connection on with every byte that is not part of a PROXY header. */
@@ -123,25 +126,3 @@ function receive(visit: Visit, { isTls, refusePlain, trouble }: DoorDeps, handOn
 /** Methods begin with a letter; what a TLS client says first never does. */
 const isLetter = (byte: number | undefined): boolean =>
   byte !== undefined && /[A-Za-z]/.test(String.fromCharCode(byte));
-
-/**
- * Lets a server that closes its connections close those in the door too: it does not know them. That happens by the two
- * methods by which it closes all others, so that whoever closes it need not know of a door.
- */
-function closeWith(server: Server, visits: ReadonlySet<Visit>, clock: Clock): void {
-  const [closeIdle, closeAll] = [server.closeIdleConnections.bind(server), server.closeAllConnections.bind(server)];
-  const cut = () => {
-    for (const { socket } of visits) socket.destroy();
-  };
-  let isClosing = false;
-  server.closeIdleConnections = () => {
-    closeIdle();
-    if (isClosing) return;
-    isClosing = true;
-    server.once('close', clock.after(CLOSING_MS, cut));
-  };
-  server.closeAllConnections = () => {
-    closeAll();
-    cut();
-  };
-}

@@ -8,7 +8,7 @@ import { createAuthority } from '../kit/certificates.ts';
 import { APP, bearer, CHATFILES, fileOf, ORG } from '../kit/easemob.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';
 import { type Running, startGateway } from '../kit/gateway.ts';
-import { startStreamBalancer } from '../kit/nginx.ts';
+import { startStreamBalancer } from '../kit/stream-balancer.ts';
 import { binaryHeader, binaryHeaderOf, type Ends, lineHeader } from '../kit/proxy-header.ts';
 import { connectRaw } from '../kit/raw-client.ts';
 
