@@ -1,7 +1,9 @@
 /** The composition root: opens every room and hands each what it needs. */
 import { createServer } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
+import { openEntrance } from './entrance.ts';
 import { createFront, type Front } from './front.ts';
 import { closeServer, listen } from './listen.ts';
 import type { Notice } from './notice.ts';
@@ -54,6 +56,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   let isDraining = false;
 
   await using opening = new AsyncDisposableStack();
+  const entrance = await openEntrance(config, { clock, notice });
   const stores = opening.use(await openStores(config, { clock, notice, resolve, proxyFor }));
   const { access, cache, purges } = stores;
   const isWarming = stores.isCaching && config.cache.warmOnUpload;
@@ -65,8 +68,12 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const edge = createEdge(
     (req, res) => front.handle(req, res),
     () => front.limits,
-    (code, socket, raw) => refuseOnSocket(code, socket, { clock, record, securityHeaders: front.refusalLines(raw) }),
+    (code, socket, raw) => {
+      const securityHeaders = front.refusalLines(socket instanceof TLSSocket, raw);
+      refuseOnSocket(code, socket, { clock, record, securityHeaders });
+    },
     (raw) => front.readSibling?.(raw),
+    entrance,
   );
   const drain = async (withinMs = DRAIN_MS) => {
     isDraining = true;
@@ -88,7 +95,9 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
 
   const reload = async (next: Config) => {
     const takeCertificates = await stores.certificates.renew(next.upstream);
+    const takeEntrance = await entrance.renew(next);
     takeCertificates();
+    takeEntrance(edge);
     stores.clientCount.retune(next.clientLimit);
     stores.loginCount.retune(next.loginLimit);
     front = createFront(next, ground);

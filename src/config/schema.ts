@@ -13,11 +13,11 @@ import {
   compatSchema,
   corsSchema,
   limitsSchema,
-  listenSchema,
   publicUrlSchema,
   tellSchema,
   trustedProxiesSchema,
 } from '../server/config.ts';
+import { listenSchema } from '../server/listen-config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 import { redirectsSchema } from '../upstream/redirects.ts';
 

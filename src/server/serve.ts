@@ -3,6 +3,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { addressOf, type Trusts } from './client.ts';
+import { clientCertOf } from './client-certificate.ts';
 import type { Dialect } from './dialect.ts';
 import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
@@ -33,6 +34,7 @@ export const serve =
       startedAt: deps.clock.now(),
       signal: signalOf(req),
       client: addressOf(req, req.app.get('trust proxy fn') as Trusts),
+      clientCert: clientCertOf(req.socket),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       route: 'other',
       bytesIn: 0,
