@@ -2,16 +2,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import type { Notice } from './notice.ts';
+import { createContentPolicy } from './policy/content.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
 import { createPassthrough, type Passthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
 import { createLocalAllowance } from './quota/client-limit.ts';
-import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
+import { type AppDeps, corsFields, createApp, securityFields } from './server/app.ts';
 import { createClientKey, type ForwardedWatch, networkOf, type Trusts } from './server/client.ts';
 import type { EdgeLimits } from './server/edge.ts';
 import { createExplain, type Explain } from './server/explain.ts';
 import type { FetchDeps } from './server/fetch-kept.ts';
 import { createHot } from './server/hot.ts';
+import { hstsSecondsOf } from './server/listen-config.ts';
+import { createWitness } from './server/movement.ts';
+import { createScanner } from './scan/scanner.ts';
 import type { RelayLimits } from './server/relay.ts';
 import type { Summary } from './server/summarize.ts';
 import type { Warmer } from './server/warm.ts';
@@ -29,6 +34,7 @@ export type FrontDeps = {
   record: (summary: Summary) => void;
   warmer: Warmer | undefined;
   watchForwarded: ForwardedWatch;
+  notice: Notice;
   /** The world in which redirects are followed, where a test has its own. */
   storage: FollowWorld;
 };
@@ -38,8 +44,8 @@ export type Front = {
   handle: (req: IncomingMessage, res: ServerResponse) => void;
   readSibling: Passthrough | undefined;
   limits: EdgeLimits;
-  /** The lines that every answer has which is written on the bare socket; `raw` is what was read there last. */
-  refusalLines: (raw?: Buffer) => string[];
+  /** The lines that every answer has which is written on the bare socket, in TLS or not; `raw` is what was read there last. */
+  refusalLines: (isTls: boolean, raw?: Buffer) => string[];
   explain: Explain;
   /** How a file is fetched that nobody has asked for yet. */
   fetching: FetchDeps;
@@ -52,7 +58,7 @@ export function createFront(config: Config, deps: FrontDeps): Front {
   const appDeps = appDepsOf(config, fetching, deps);
   const app = createApp(appDeps);
   const trusts = app.get('trust proxy fn') as Trusts;
-  const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
+  const commonFields = [...securityFields(appDeps.hstsSeconds), ...corsFields(config.cors)];
   const hot = createHot({ ...appDeps, clock, trusts, commonFields }, app);
   const readSibling = createPassthrough(config.passthrough);
   return {
@@ -60,7 +66,11 @@ export function createFront(config: Config, deps: FrontDeps): Front {
     readSibling,
     explain: createExplain({ ...appDeps, readSibling, outlook: (place) => stores.slots.outlook(place) }),
     limits: config.limits,
-    refusalLines: (raw) => [...SECURITY_HEADERS, ...corsLinesOf(config.cors, raw)],
+    refusalLines: (isTls, raw) => [
+      // Over plain HTTP, nothing may be promised of TLS.
+      ...securityFields(isTls ? appDeps.hstsSeconds : 0).map(([name, value]) => `${name}: ${value}`),
+      ...corsLinesOf(config.cors, raw),
+    ],
     fetching,
   };
 }
@@ -103,7 +113,7 @@ function fetchingOf(config: Config, { clock, stores, storage }: FrontDeps) {
 }
 
 function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps: FrontDeps): AppDeps {
-  const { clock, stores, record, warmer, watchForwarded } = deps;
+  const { clock, stores, record, warmer, watchForwarded, notice } = deps;
   const { limits, clientLimit, loginLimit, tokens } = config;
   const { access, slots } = stores;
   const limitRules = {
@@ -115,6 +125,13 @@ function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps
   return {
     ...fetching,
     record,
+    witness: createWitness(stores.audit, config.audit),
+    inspect: {
+      content: createContentPolicy(config.content),
+      scanner: createScanner(config.scan, { clock, notice }),
+      failOpen: config.scan.failOpen,
+      enforce: config.enforce,
+    },
     compat: config.compat,
     siblings: {
       spool: stores.siblingSpool,
@@ -150,11 +167,13 @@ function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps
       isAllowedDestination: createDestinationPolicy(config.destinations),
       checkExpiry: tokens.checkExpiry,
       anonymousDownloads: tokens.anonymousDownloads,
+      enforce: config.enforce,
     },
     size: limits,
     body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },
     trustedProxies: config.trustedProxies,
     cors: config.cors,
+    hstsSeconds: hstsSecondsOf(config.listen),
     publicUrl: config.publicUrl,
   };
 }

@@ -1,6 +1,8 @@
 /** The composition root: opens every room and hands each what it needs. */
+import { TLSSocket } from 'node:tls';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
+import { openEntrance } from './entrance.ts';
 import { createFront, type Front } from './front.ts';
 import { createHealth, type Health } from './health.ts';
 import { closeServer, listen } from './listen.ts';
@@ -47,6 +49,8 @@ export type Gateway = AsyncDisposable & {
    * the earlier one. Where a file that it names cannot be used it rejects with a ConfigError, and nothing has changed.
    */
   reload(config: Config): Promise<void>;
+  /** Opens the audit log's file anew: somebody may have moved it away. */
+  reopen(): void;
 };
 
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
@@ -72,20 +76,25 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   opening.defer(() => closeServer(admin, 0, clock));
   const adminOrigin = await listen(admin, config.admin, 'admin');
 
+  const entrance = await openEntrance(config, { clock, notice });
   const stores = opening.use(await openStores(config, { clock, notice, resolve, proxyFor }));
   const { access, cache, purges } = stores;
   const isWarming = stores.isCaching && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(() => front.fetching, clock)) : undefined;
   const watchForwarded = createForwardedWatch((message, details) => notice('warn', message, details));
-  const ground = { clock, stores, record, warmer, watchForwarded, storage };
+  const ground = { clock, stores, record, warmer, watchForwarded, notice, storage };
   let front: Front = createFront(config, ground);
 
   const underWay = new UnderWay(clock);
   const edge = createEdge(
     (req, res) => front.handle(req, res),
     () => front.limits,
-    (code, socket, raw) => refuseOnSocket(code, socket, { clock, record, securityHeaders: front.refusalLines(raw) }),
+    (code, socket, raw) => {
+      const securityHeaders = front.refusalLines(socket instanceof TLSSocket, raw);
+      refuseOnSocket(code, socket, { clock, record, securityHeaders });
+    },
     (raw) => front.readSibling?.(raw),
+    entrance,
     underWay,
   );
   let times = config.drain;
@@ -103,13 +112,17 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
 
   const reload = async (next: Config) => {
     const takeCertificates = await stores.certificates.renew(next.upstream);
+    const takeEntrance = await entrance.renew(next);
     takeCertificates();
+    takeEntrance(edge);
     stores.clientCount.retune(next.clientLimit);
     stores.loginCount.retune(next.loginLimit);
     front = createFront(next, ground);
     boundEdge(edge, front.limits);
     times = next.drain;
   };
+
+  const reopen = () => stores.audit?.reopen();
 
   const origin = await listen(edge, config.listen, 'listen');
   acts = {
@@ -126,6 +139,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     health,
     drain,
     reload,
+    reopen,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

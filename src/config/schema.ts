@@ -1,23 +1,25 @@
 import { z } from 'zod';
 import { accessSchema, secretsSchema } from '../access/config.ts';
+import { auditSchema } from '../audit/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
-import { destinationsSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
+import { contentSchema, destinationsSchema, enforceSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
 import { milliseconds, port, yesOrNo } from '../quantity.ts';
 import { clientLimitSchema, egressSchema, loginLimitSchema, quotaSchema } from '../quota/config.ts';
 import { redisSchema } from '../redis/config.ts';
+import { scanSchema } from '../scan/config.ts';
 import {
   adminSchema,
   compatSchema,
   corsSchema,
   drainSchema,
   limitsSchema,
-  listenSchema,
   publicUrlSchema,
   readinessSchema,
   tellSchema,
   trustedProxiesSchema,
 } from '../server/config.ts';
+import { listenSchema } from '../server/listen-config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 import { redirectsSchema } from '../upstream/redirects.ts';
 
@@ -37,6 +39,10 @@ export const configSchema = z.strictObject({
   tokens: tokensSchema.meta(LIVE).prefault({}),
   destinations: destinationsSchema.meta(LIVE),
   passthrough: passthroughSchema.meta(LIVE),
+  content: contentSchema.meta(LIVE).prefault({}),
+  scan: scanSchema.meta(LIVE).prefault({}),
+  enforce: enforceSchema.meta(LIVE).prefault({}),
+  audit: auditSchema.prefault({}),
   quota: quotaSchema.prefault({}),
   egress: egressSchema.prefault({}),
   retry: retrySchema.meta(LIVE).prefault({}),

@@ -4,8 +4,9 @@
  * Express matches routes on a decoded path, in any spelling. So the raw target is read here by one strict pattern, and
  * Express is only ever shown the canonical path rebuilt from it.
  */
-import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { type Denial } from '../policy/decision.ts';
 import { checkFraming } from '../policy/head.ts';
@@ -13,6 +14,7 @@ import type { Passthrough, Sibling, SiblingKind } from '../policy/passthrough.ts
 import { readTarget, type Target } from '../policy/target.ts';
 import { Line } from './line.ts';
 import type { UnderWay } from './under-way.ts';
+import { createListener, type Entrance } from './listener.ts';
 
 /** Bounds of the server: ms for a head, in which something must move, for a whole request, between requests; connections. */
 export type EdgeLimits = {
@@ -69,13 +71,15 @@ export function letContinue(req: IncomingMessage, res: ServerResponse): void {
 
 /**
  * Makes the HTTP server in front of an application; `refuse` writes the answer to what could not even be parsed, and
- * `readSibling` reads what else may go through than files, and `underWay` is told of what comes and goes.
+ * `readSibling` reads what else may go through than files. Without an `entrance`, connections come in as they are;
+ * `underWay` is told of what comes and goes.
  */
 export function createEdge(
   app: (req: IncomingMessage, res: ServerResponse) => void,
   limitsNow: () => EdgeLimits,
   refuse: (code: ErrorCode, socket: Socket, raw?: Buffer) => void,
   readSibling?: Passthrough,
+  entrance?: Entrance,
   underWay?: UnderWay,
 ): Server {
   const lines = new WeakMap<Socket, Line>();
@@ -109,17 +113,21 @@ export function createEdge(
   const arrive = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
     lineOf(req.socket).join({ req, res, begin: () => begin(req, res, expectsContinue) });
 
-  const server = createServer({
-    maxHeaderSize: MAX_HEAD_BYTES,
-    connectionsCheckingInterval: CHECK_MS,
-    // Judged in policy/head.ts, which can say so in JSON.
-    requireHostHeader: false,
-    noDelay: true,
-  });
+  const server = createListener(
+    {
+      maxHeaderSize: MAX_HEAD_BYTES,
+      connectionsCheckingInterval: CHECK_MS,
+      // Judged in policy/head.ts, which can say so in JSON.
+      requireHostHeader: false,
+      noDelay: true,
+    },
+    entrance,
+    { deadlineMs: () => limitsNow().headTimeoutMs, refusePlain: (socket) => refuse('TLS_REQUIRED', socket) },
+  );
   // Node drops what is above its count without a word; the size of the head bounds it, and policy/head.ts counts.
   server.maxHeadersCount = 0;
   boundEdge(server, limitsNow());
-  if (underWay) server.on('connection', (socket) => underWay.connected(socket));
+  if (underWay) follow(server, underWay);
   server.on('request', (req, res) => arrive(req, res, false));
   server.on('checkContinue', (req, res) => arrive(req, res, true));
   server.on('checkExpectation', (req, res) => arrive(req, res, true));
@@ -141,6 +149,16 @@ export function createEdge(
     });
   });
   return server;
+}
+
+/** Tells of the connections on which requests come: where TLS is spoken, from when its handshake is over. */
+function follow(server: Server, underWay: UnderWay): void {
+  const isTls = server instanceof TlsServer;
+  server.on('connection', (socket: Socket) => {
+    underWay.taken += 1;
+    if (!isTls) underWay.connected(socket);
+  });
+  if (isTls) server.on('secureConnection', (socket) => underWay.connected(socket));
 }
 
 /** Sets the bounds of a server; those of connections that are open change with their next request. */

@@ -10,7 +10,7 @@ import type { Access, Asked } from '../access/access.ts';
 import type { Bearer } from '../access/bearer.ts';
 import type { Cache } from '../cache/cache.ts';
 import type { Clock } from '../clock.ts';
-import { type ErrorCode, GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import { enforce } from '../policy/decision.ts';
 import { checkFraming, checkHead } from '../policy/head.ts';
 import { inHeaders } from '../policy/header-form.ts';
@@ -24,22 +24,23 @@ import { readWish, type Variant } from '../policy/variant.ts';
 import type { Outlook } from '../quota/slots.ts';
 import type { Kind } from '../quota/waiter.ts';
 import { admit } from './admit.ts';
-import { authorize, authorizeReader, type AuthorizePolicy } from './authorize.ts';
-import type { LineRules } from './forward.ts';
-import { placeOf } from './forward.ts';
+import { authorize, authorizeApp, authorizeReader, type AuthorizePolicy } from './authorize.ts';
+import type { Exchange } from './exchange.ts';
+import { type LineRules, placeOf } from './forward.ts';
 import type { Outage } from './outage.ts';
-import { refuseAgain } from './recognise.ts';
+import { identify, refuseAgain } from './recognise.ts';
+import { type DecisionReason, decisionOf } from './summarize.ts';
 
 /** A request as it might come: its raw target, its fields by lower-case name, and the address that it would come from. */
 export type Question = { method: string; path: string; headers: Record<string, string>; client: string };
 
-/** One step of the walk, and what it says. `open`: only the body, other replicas or Easemob can tell. */
-export type Step = { step: string; verdict: 'allow' | 'deny' | 'open'; says: string };
+/** One step of the walk, and what it says. `report`: a policy would deny it, but only reports (`enforce`). `open`: only the body, other replicas or Easemob can tell. */
+export type Step = { step: string; verdict: 'allow' | 'deny' | 'report' | 'open'; says: string };
 
 /** How the walk would end here, and by which steps. */
 export type Explained = {
   decision: 'allow' | 'deny';
-  decisionReason: ErrorCode | 'cache' | 'upstream';
+  decisionReason: DecisionReason;
   status: number | undefined;
   steps: Step[];
 };
@@ -55,7 +56,7 @@ export type ExplainDeps = {
   isCaching: boolean;
   keep: { originalBytes: number };
   cache: Pick<Cache, 'holds'>;
-  access: Pick<Access, 'identify' | 'identifyNobody' | 'refusalOf' | 'maySee' | 'isProven'>;
+  access: Pick<Access, 'identify' | 'identifyReported' | 'identifyNobody' | 'refusalOf' | 'maySee' | 'isProven'>;
   outage: Pick<Outage, 'isOn'>;
   line: LineRules;
   outlook: (place: Parameters<Outlook>[0]) => ReturnType<Outlook>;
@@ -75,7 +76,7 @@ export const createExplain =
       return { decision: 'allow', decisionReason: walk({ question, steps, deps }), status: undefined, steps };
     } catch (thrown) {
       if (!(thrown instanceof GatewayError)) throw thrown;
-      return { decision: 'deny', decisionReason: thrown.code, status: thrown.status, steps };
+      return { ...decisionOf(thrown.code, { route: 'other' }), status: thrown.status, steps };
     }
   };
 
@@ -108,19 +109,25 @@ function walk(at: Walk): 'cache' | 'upstream' {
     () => readHead(question, target.query),
     () => 'can be read in one way only',
   );
+  const exchange: Exchange = {
+    id: '',
+    startedAt: deps.clock.now(),
+    signal: new AbortController().signal,
+    client: question.client,
+    trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+    route: 'other',
+    bytesIn: 0,
+    bytesOut: 0,
+  };
   if ('kind' in target) {
-    if (target.app)
-      step(
-        at,
-        'app',
-        () => enforce(deps.authorize.isAllowedDestination(target.app?.org ?? '', target.app?.app ?? '')),
-        () => 'on the list',
-      );
-    at.steps.push({
-      step: 'beside the files',
-      verdict: 'open',
-      says: 'it goes upstream, where its limits allow; Easemob decides',
-    });
+    const { app } = target;
+    if (app) {
+      const isListed = () => authorizeApp(app, deps.authorize, exchange);
+      step(at, 'app', isListed, () => `${app.org}/${app.app}`);
+    }
+    tellReported(at, exchange);
+    const says = 'it goes upstream, where its limits allow; Easemob decides';
+    at.steps.push({ step: 'beside the files', verdict: 'open', says });
     return 'upstream';
   }
   step(
@@ -129,7 +136,6 @@ function walk(at: Walk): 'cache' | 'upstream' {
     () => checkMethod(method, target),
     () => method,
   );
-  const exchange = { id: '', startedAt: deps.clock.now(), client: question.client } as never;
   const req = { headers } as { headers: IncomingHttpHeaders };
   const isUpload = target.file === undefined;
   const token = step(
@@ -141,10 +147,11 @@ function walk(at: Walk): 'cache' | 'upstream' {
         : authorizeReader(req, target, query.get('share-secret')?.[0], deps.authorize, exchange),
     (read) => (read ? `a token of the layout "${read.layout}", kind "${read.kind}"` : 'no token, but a share-secret'),
   );
+  tellReported(at, exchange);
   const app = `${target.org}/${target.app}`;
   const form = inHeaders(headers, target.query, deps.redirects.passes);
   const asked = { file: target.file ?? '', secret: form.isClear ? form.secret : undefined };
-  const bearer = token ? deps.access.identify(app, token) : deps.access.identifyNobody(app, asked);
+  const bearer = token ? identify(deps.access, app, token) : deps.access.identifyNobody(app, asked);
   if (isUpload)
     step(
       at,
@@ -159,10 +166,17 @@ function walk(at: Walk): 'cache' | 'upstream' {
     () => 'Easemob has not refused these credentials lately',
   );
   if (isUpload) at.steps.push({ step: 'body', verdict: 'open', says: 'its form and its size are judged as it comes' });
-  else if (isKeptFor(at, form, asked, bearer)) return 'cache';
+  else if (!bearer.isReported && isKeptFor(at, form, asked, bearer)) return 'cache';
   const { isSmall } = readWish(asUnderstood(form.fields, form.query, deps.compat.headerValues), form.query);
   stand(at, bearer, isUpload ? 'upload' : isSmall ? 'thumbnail' : 'download');
   return 'upstream';
+}
+
+/** A policy that only reports has had its say. */
+function tellReported({ steps }: Walk, { wouldDeny }: Exchange): void {
+  if (!wouldDeny) return;
+  const says = `${wouldDeny.code}: ${wouldDeny.reason}; it goes on, since that is only reported (enforce)`;
+  steps.push({ step: 'enforce', verdict: 'report', says });
 }
 
 function readPath({ question, deps }: Walk) {

@@ -58,7 +58,8 @@ export function placeOf(
     app,
     bearer: bearer.key,
     kind,
-    isProven: access.isProven(app, token),
+    // One that is only reported stands with those whom nobody knows, whatever its token once was.
+    isProven: !bearer.isReported && access.isProven(app, token),
     priority: line.thumbnailsFirst ? CLASSES[kind] : 0,
   };
 }
@@ -80,7 +81,7 @@ export async function forward(
   const { trail } = exchange;
   const leaving = signal ?? exchange.signal;
   const outcome = await send({ ...request, turn, signal: leaving, trail, onDeparture });
-  if (!isTelling) return { outcome, sentAt };
+  if (!isTelling || bearer.isReported) return { outcome, sentAt };
   // What a client broke off itself says nothing of the upstream.
   if (!leaving.aborted) outage.note(outcome);
   if (outcome.kind === 'answer' && outcome.status < 300) {

@@ -22,9 +22,11 @@ import { readWish } from '../policy/variant.ts';
 import { KEPT_FIELDS, VARY } from './answer-kept.ts';
 import { type AuthorizePolicy, mayComeWithoutToken } from './authorize.ts';
 import { addressOf, ignoredField, type Trusts } from './client.ts';
+import { clientCertOf } from './client-certificate.ts';
 import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
+import { seeAnswer, type Witness } from './movement.ts';
 import type { PassRules } from './pass-redirect.ts';
 import { summarize, type Summary } from './summarize.ts';
 import { cacheStatus } from './told.ts';
@@ -42,6 +44,7 @@ export type HotDeps = {
   /** Fields of every answer, as name and value. */
   commonFields: readonly (readonly [string, string])[];
   record: (summary: Summary) => void;
+  witness: Witness;
 };
 
 /** Answers a request if it can be answered at once from memory; else the long way does. */
@@ -92,8 +95,13 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (!allowed) return longWay(req, res);
     const age = Math.max(0, Math.floor((clock.now() - entry.storedAt) / 1000));
     res.writeHead(200, [...headOf(entry), 'Age', String(age), 'X-Request-Id', exchange.id]);
-    res.once('close', () => deps.record(summarize(req, res, exchange, clock.now())));
+    res.once('close', () => {
+      const summary = summarize(req, res, exchange, clock.now());
+      deps.record(summary);
+      deps.witness.end(req, exchange, summary);
+    });
     exchange.bytesOut = entry.body.length;
+    seeAnswer(exchange, entry.body);
     res.end(entry.body);
   };
 
@@ -130,6 +138,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
       startedAt,
       signal: NEVER_LEAVES,
       client: addressOf(req, deps.trusts),
+      clientCert: clientCertOf(socket),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       route: isSmall ? 'thumbnail' : 'download',
       app,
@@ -137,11 +146,12 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
       bytesIn: 0,
       bytesOut: 0,
     };
+    deps.witness.begin(exchange, { direction: 'down', app, file });
     return { exchange, entry };
   };
 
   return (req, res) => {
-    const found = req.method === 'GET' ? find(req) : undefined;
+    const found = req.method === 'GET' && !deps.witness.isBlind ? find(req) : undefined;
     if (found) answer(req, res, found.exchange, found.entry).catch(() => res.destroy());
     else longWay(req, res);
   };

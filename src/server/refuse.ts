@@ -3,8 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { type ErrorCode, KINDS } from '../errors.ts';
+import { clientCertOf } from './client-certificate.ts';
 import { errorBody } from './fail.ts';
-import type { Summary } from './summarize.ts';
+import { decisionOf, type Summary } from './summarize.ts';
 
 /** How long what still comes behind a refusal is thrown away: a client that is cut off while it sends may not see it. */
 const LINGER_MS = 2000;
@@ -21,8 +22,9 @@ export function refuseOnSocket(code: ErrorCode, socket: Socket, { clock, record,
   const { status, source } = KINDS[code];
   const now = clock.now();
   const id = randomUUID();
-  const decided = { decision: 'deny', decisionReason: code } as const;
-  record({ ...NOTHING_KNOWN, ...decided, id, client: socket.remoteAddress ?? 'unknown', status, error: code, source });
+  const decided = decisionOf(code, { route: 'other' });
+  const client = socket.remoteAddress ?? 'unknown';
+  record({ ...NOTHING_KNOWN, ...decided, id, client, clientCert: clientCertOf(socket), status, error: code, source });
   const body = errorBody({ code }, now, now);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`,
@@ -50,6 +52,10 @@ const NOTHING_KNOWN = {
   app: undefined,
   reason: undefined,
   cause: undefined,
+  wouldDeny: undefined,
+  wouldDenyReason: undefined,
+  scan: undefined,
+  scanMs: undefined,
   upstreamStatus: undefined,
   cache: undefined,
   attempts: 0,

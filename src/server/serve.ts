@@ -3,11 +3,13 @@ import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { addressOf, type Trusts } from './client.ts';
+import { clientCertOf } from './client-certificate.ts';
 import type { Dialect } from './dialect.ts';
 import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { fail } from './fail.ts';
+import type { Witness } from './movement.ts';
 import { summarize, type Summary } from './summarize.ts';
 
 /** A request's phases in order; whatever it throws ends the exchange with the one error answer. */
@@ -17,6 +19,7 @@ export type Handler = (req: Request, res: Response, exchange: Exchange) => Promi
 export type ServeDeps = {
   clock: Clock;
   record: (summary: Summary) => void;
+  witness: Witness;
   discard: DiscardLimits;
   compat: Dialect;
 };
@@ -30,6 +33,7 @@ export const serve =
       startedAt: deps.clock.now(),
       signal: signalOf(req),
       client: addressOf(req, req.app.get('trust proxy fn') as Trusts),
+      clientCert: clientCertOf(req.socket),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       route: 'other',
       bytesIn: 0,
@@ -44,7 +48,9 @@ export const serve =
       exchange.error = GatewayError.from(broken instanceof GatewayError ? honest(broken, req, exchange) : thrown);
       fail(exchange.error, req, res, exchange, deps);
     } finally {
-      deps.record(summarize(req, res, exchange, deps.clock.now()));
+      const summary = summarize(req, res, exchange, deps.clock.now());
+      deps.record(summary);
+      deps.witness.end(req, exchange, summary);
     }
   };
 

@@ -17,22 +17,26 @@ type Connection = { going: Set<Going>; idleSince: number; bytesRead: number };
 
 /** Who is connected and what is under way, as it changes. */
 export class UnderWay {
+  /** Connections that were taken since the start, also those on which no request can come yet. */
+  taken = 0;
   readonly #connections = new Map<Socket, Connection>();
   readonly #clock: Pick<Clock, 'monotonic'>;
   /** Those that were broken off or cut: they count there, and not as finished. */
   readonly #brokenOff = new WeakSet<Going>();
   #finished = 0;
-  #taken = 0;
   #isClosing = false;
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
     this.#clock = clock;
   }
 
-  /** A connection was taken. */
+  /** Requests may come on a connection from now on. */
   connected(socket: Socket): void {
-    this.#taken += 1;
-    this.#connections.set(socket, { going: new Set(), idleSince: this.#clock.monotonic(), bytesRead: 0 });
+    this.#connections.set(socket, {
+      going: new Set(),
+      idleSince: this.#clock.monotonic(),
+      bytesRead: socket.bytesRead,
+    });
     socket.once('close', () => {
       for (const going of this.#connections.get(socket)?.going ?? []) this.#end(going);
       this.#connections.delete(socket);
@@ -88,11 +92,6 @@ export class UnderWay {
     }
     for (const socket of this.#connections.keys()) socket.destroy();
     return unended.length;
-  }
-
-  /** Connections that were taken since the start. */
-  get taken(): number {
-    return this.#taken;
   }
 
   get connections(): number {

@@ -155,8 +155,8 @@ describe('a drain', () => {
     // It may have been stored: whoever is told to come back would have it twice.
     expect((await sent).status).toBe(504);
     expect(summaries.map(({ error, decision }) => `${decision} ${error}`).toSorted()).toEqual([
+      'allow DRAINING',
       'allow UPSTREAM_TIMEOUT',
-      'deny DRAINING',
     ]);
   });
 

@@ -104,6 +104,20 @@ describe('an explanation', () => {
     });
   });
 
+  it('tells what a policy would have denied that only reports', async () => {
+    const running = await start(['enforce.tokens=report']);
+    const question = { path: running.path, headers: {} };
+    const told = await explain(running, question);
+    expect(told.steps).toContainEqual({
+      step: 'enforce',
+      verdict: 'report',
+      says: expect.stringContaining('TOKEN_MISSING'),
+    });
+    expect([told.decision, told.decisionReason]).toEqual(['allow', 'upstream']);
+    await ask(`${running.gateway.url}${running.path}`);
+    expect(running.summaries[0]).toMatchObject({ decision: 'allow', wouldDeny: 'TOKEN_MISSING' });
+  });
+
   it('teaches nothing, counts nothing, and holds no secret', async () => {
     const running = await start(['clientLimit.requests=2']);
     const { gateway, summaries, path } = running;
