@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
+import { request as tlsRequest } from 'node:https';
+import { connect as tlsConnect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createEmulator } from '../../src/emulator/emulator.ts';
 import { KINDS } from '../../src/errors.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { ask, multipartOf, type Reply, sha256 } from '../kit/ask.ts';
+import { createAuthority } from '../kit/certificates.ts';
 import { APP, bearer, CHATFILES, fileOf, ORG, uploadTo } from '../kit/easemob.ts';
 import { startGateway } from '../kit/gateway.ts';
 import { head, UPLOAD } from '../kit/hostile.ts';
@@ -187,5 +190,30 @@ describe('a drain', () => {
     expect(JSON.parse(line ?? '{}')).toMatchObject({ level: 'warn', finished: 0, refused: 0, cut: 1 });
     // Its own line comes before the end, too.
     expect(output).toMatch(/"msg":"request".*"error":"DRAINING".*"reason":"cut at the end of the drain"/);
+  });
+});
+
+describe('a drain of connections in TLS', () => {
+  it('lets an answer come to its end, and closes what idles', async () => {
+    await using ca = await createAuthority();
+    const { certFile, keyFile } = await ca.issue('127.0.0.1');
+    const { gateway, emulator } = await startGateway({
+      set: [`listen.tls.certFile=${certFile}`, `listen.tls.keyFile=${keyFile}`],
+    });
+    const token = emulator.issueToken(ORG, APP);
+    const large = fileOf(9_000_000);
+    const { uuid } = await uploadTo(emulator.url, token, large);
+    const port = Number(new URL(gateway.url).port);
+    const idle = tlsConnect({ host: '127.0.0.1', port, ca: ca.cert });
+    const idleClosed = once(idle.on('error', () => {}).resume(), 'close');
+    await once(idle, 'secureConnect');
+    const download = tlsRequest(`${gateway.url}${CHATFILES}/${uuid}`, { headers: bearer(token), ca: ca.cert }).end();
+    const [streamed] = (await once(download, 'response')) as [IncomingMessage];
+    const drained = gateway.drain({ delayMs: 100, deadlineMs: 15_000 });
+    await idleClosed;
+    const chunks: Buffer[] = [];
+    for await (const chunk of streamed) chunks.push(chunk as Buffer);
+    expect(sha256(Buffer.concat(chunks))).toBe(sha256(large));
+    expect(await drained).toEqual({ finished: 1, refused: 0, cut: 0 });
   });
 });

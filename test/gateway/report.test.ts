@@ -58,7 +58,7 @@ describe('destinations that are only reported', () => {
     await until(() => summaries.length === 2);
     expect(summaries).toMatchObject([
       { decision: 'deny', decisionReason: 'DESTINATION_UNKNOWN', wouldDeny: undefined },
-      { decision: 'allow', decisionReason: undefined, wouldDeny: undefined },
+      { decision: 'allow', decisionReason: 'upstream', wouldDeny: undefined },
     ]);
   });
 });
