@@ -105,6 +105,7 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
             onRefusal: (key, refusal, refusedAt) => grants.hear(key, refusal, refusedAt),
             onAway: (reason) => notice('warn', AWAY, { reason }),
             onBack: () => notice('info', BACK),
+            watch: redis.watch,
           },
           clock,
         )
