@@ -4,7 +4,9 @@ import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createFront, type Front } from './front.ts';
 import { closeServer, listen } from './listen.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import type { Notice } from './notice.ts';
+import { openTracing, sourcesOf, VERSION } from './observe.ts';
 import { createAdmin } from './server/admin.ts';
 import { createForwardedWatch } from './server/client.ts';
 import { boundEdge, createEdge } from './server/edge.ts';
@@ -48,20 +50,29 @@ const DRAIN_MS = 25_000;
 
 /** Builds the whole gateway. What opens here is closed in the reverse order, also when building fails halfway. */
 export async function createGateway(config: Config, overrides: Overrides = {}): Promise<Gateway> {
-  const { clock = systemClock, record = () => {}, notice = () => {}, resolve, proxyFor, storage = {} } = overrides;
+  const { clock = systemClock, notice = () => {}, resolve, proxyFor, storage = {} } = overrides;
   let isDraining = false;
 
   await using opening = new AsyncDisposableStack();
-  const stores = opening.use(await openStores(config, { clock, notice, resolve, proxyFor }));
+  const metrics = createMetrics({ ...config.metrics, version: VERSION }, clock);
+  const tracing = opening.use(await openTracing(config.tracing, { clock, notice }));
+  const stores = opening.use(await openStores(config, { clock, notice, watch: metrics.redis, resolve, proxyFor }));
+  metrics.read(sourcesOf(config, stores));
+  const record = (summary: Summary) => {
+    metrics.record(summary);
+    overrides.record?.(summary);
+  };
   const { access, cache, purges } = stores;
   const isWarming = stores.isCaching && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(() => front.fetching, clock)) : undefined;
   const watchForwarded = createForwardedWatch((message, details) => notice('warn', message, details));
-  const ground = { clock, stores, record, isDraining: () => isDraining, warmer, watchForwarded, storage };
+  const { outbound } = metrics;
+  const watching = { record, outbound, tracing };
+  const ground = { clock, stores, ...watching, isDraining: () => isDraining, warmer, watchForwarded, storage };
   let front: Front = createFront(config, ground);
 
   const edge = createEdge(
-    (req, res) => front.handle(req, res),
+    metrics.active((req, res) => front.handle(req, res)),
     () => front.limits,
     (code, socket, raw) => refuseOnSocket(code, socket, { clock, record, securityHeaders: front.refusalLines(raw) }),
     (raw) => front.readSibling?.(raw),
@@ -74,6 +85,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const admin = createServer(
     createAdmin({
       isReady: () => !isDraining,
+      metrics: metrics.scrape,
       token: config.admin.token,
       hosts: ['localhost', '127.0.0.1', '[::1]', config.admin.host, ...config.admin.hosts].map((host) =>
         host.toLowerCase(),

@@ -3,6 +3,7 @@ import { accessSchema, secretsSchema } from '../access/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
 import { destinationsSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
+import { metricsSchema } from '../metrics/config.ts';
 import { milliseconds, port, yesOrNo } from '../quantity.ts';
 import { clientLimitSchema, egressSchema, loginLimitSchema, quotaSchema } from '../quota/config.ts';
 import { redisSchema } from '../redis/config.ts';
@@ -16,6 +17,7 @@ import {
   tellSchema,
   trustedProxiesSchema,
 } from '../server/config.ts';
+import { tracingSchema } from '../tracing/config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 import { redirectsSchema } from '../upstream/redirects.ts';
 
@@ -44,6 +46,8 @@ export const configSchema = z.strictObject({
   compat: compatSchema.meta(LIVE).prefault({}),
   tell: tellSchema.meta(LIVE).prefault({}),
   log: logSchema.prefault({}),
+  metrics: metricsSchema.prefault({}),
+  tracing: tracingSchema.prefault({}),
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),

@@ -2,11 +2,14 @@ import express, { type ErrorRequestHandler, type Express } from 'express';
 import helmet from 'helmet';
 import { createOperatorRoutes, type OperatorDeps } from './operator.ts';
 
-/** What the second port tells: whether this replica takes requests; and what the operator may do there. */
-export type AdminDeps = OperatorDeps & { isReady: () => boolean };
+/** What the second port tells: whether this replica takes requests, and its metrics; and what the operator may do there. */
+export type AdminDeps = OperatorDeps & { isReady: () => boolean; metrics: Scrape };
+
+/** What a scraper of Prometheus gets. */
+export type Scrape = () => Promise<{ contentType: string; text: string }>;
 
 /** The second port: `/livez` says that the event loop turns, and nothing else; `/readyz` whether to send requests here. */
-export function createAdmin({ isReady, ...operator }: AdminDeps): Express {
+export function createAdmin({ isReady, metrics, ...operator }: AdminDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.use(helmet());
@@ -19,6 +22,10 @@ export function createAdmin({ isReady, ...operator }: AdminDeps): Express {
       .status(ready ? 200 : 503)
       .type('text/plain')
       .send(ready ? 'ready\n' : 'draining\n');
+  });
+  app.get('/metrics', async (_req, res) => {
+    const { contentType, text } = await metrics();
+    res.set({ 'Content-Type': contentType, 'Cache-Control': 'no-store' }).end(text);
   });
   app.use(createOperatorRoutes(operator));
   app.use(refuseBroken);

@@ -1,4 +1,5 @@
 import type { GatewayError } from '../errors.ts';
+import type { Trace } from '../tracing/trace.ts';
 import type { Sent, Trail } from '../upstream/send.ts';
 
 /** What a request is, for logs and metrics: a closed set, so that no client can make new values. */
@@ -23,6 +24,7 @@ export type Exchange = {
   /** The client's address, as far as proxies in front are believed. */
   readonly client: string;
   readonly trail: Trail;
+  readonly trace: Trace;
   route: Route;
   /** `org/app`, once the destination policy has allowed it. */
   app?: string;

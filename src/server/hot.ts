@@ -26,11 +26,12 @@ import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
 import type { PassRules } from './pass-redirect.ts';
-import { summarize, type Summary } from './summarize.ts';
+import type { ServeDeps } from './serve.ts';
+import { summarize } from './summarize.ts';
 import { cacheStatus } from './told.ts';
 
 /** What the short way asks, tells and needs. */
-export type HotDeps = {
+export type HotDeps = Pick<ServeDeps, 'record' | 'tracing' | 'isDraining'> & {
   clock: Clock;
   access: Access;
   cache: Cache;
@@ -41,8 +42,6 @@ export type HotDeps = {
   compat: { headerValues: HeaderValues };
   /** Fields of every answer, as name and value. */
   commonFields: readonly (readonly [string, string])[];
-  record: (summary: Summary) => void;
-  isDraining: () => boolean;
 };
 
 /** Answers a request if it can be answered at once from memory; else the long way does. */
@@ -93,7 +92,11 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (!allowed) return longWay(req, res);
     const age = Math.max(0, Math.floor((clock.now() - entry.storedAt) / 1000));
     res.writeHead(200, [...headOf(entry), 'Age', String(age), 'X-Request-Id', exchange.id]);
-    res.once('close', () => deps.record(summarize(req, res, exchange, clock.now())));
+    res.once('close', () => {
+      const summary = summarize(req, res, exchange, clock.now());
+      exchange.trace.end(summary);
+      deps.record(summary);
+    });
     exchange.bytesOut = entry.body.length;
     res.end(entry.body);
   };
@@ -126,12 +129,14 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (!sight.allowed || sight.usedGrace) return undefined;
     const peer = socket.remoteAddress ?? '';
     if (ignoredField(headers, deps.trusts(peer, 0)) !== undefined) return undefined;
+    const id = randomUUID();
     const exchange: Exchange = {
-      id: randomUUID(),
+      id,
       startedAt,
       signal: NEVER_LEAVES,
       client: addressOf(req, deps.trusts),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+      trace: deps.tracing.begin(headers, id),
       route: isSmall ? 'thumbnail' : 'download',
       app,
       cache: HIT,

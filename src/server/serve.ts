@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import type { Tracing } from '../tracing/trace.ts';
 import { addressOf, type Trusts } from './client.ts';
 import type { Dialect } from './dialect.ts';
 import type { DiscardLimits } from './discard.ts';
@@ -13,10 +14,11 @@ import { summarize, type Summary } from './summarize.ts';
 /** A request's phases in order; whatever it throws ends the exchange with the one error answer. */
 export type Handler = (req: Request, res: Response, exchange: Exchange) => Promise<void> | void;
 
-/** What the frame needs: the time, somewhere to put the summary, bounds for bodies it refuses, and whether a drain is on. */
+/** What the frame needs: the time, somewhere to put the summary, traces, bounds for bodies it refuses, and whether a drain is on. */
 export type ServeDeps = {
   clock: Clock;
   record: (summary: Summary) => void;
+  tracing: Pick<Tracing, 'begin'>;
   discard: DiscardLimits;
   compat: Dialect;
   isDraining: () => boolean;
@@ -26,12 +28,14 @@ export type ServeDeps = {
 export const serve =
   (deps: ServeDeps, handler: Handler): RequestHandler =>
   async (req, res) => {
+    const id = randomUUID();
     const exchange: Exchange = {
-      id: randomUUID(),
+      id,
       startedAt: deps.clock.now(),
       signal: signalOf(req),
       client: addressOf(req, req.app.get('trust proxy fn') as Trusts),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+      trace: deps.tracing.begin(req.headers, id),
       route: 'other',
       bytesIn: 0,
       bytesOut: 0,
@@ -47,6 +51,8 @@ export const serve =
       exchange.error = GatewayError.from(broken instanceof GatewayError ? broken : thrown);
       fail(exchange.error, req, res, exchange, deps);
     } finally {
-      deps.record(summarize(req, res, exchange, deps.clock.now()));
+      const summary = summarize(req, res, exchange, deps.clock.now());
+      exchange.trace.end(summary);
+      deps.record(summary);
     }
   };

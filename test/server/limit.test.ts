@@ -7,6 +7,7 @@ import type { ClientVerdict } from '../../src/quota/local-count.ts';
 import { createClientKey } from '../../src/server/client.ts';
 import { limit } from '../../src/server/limit.ts';
 import { serve } from '../../src/server/serve.ts';
+import { createPlainTracing } from '../../src/tracing/trace.ts';
 import type { Summary } from '../../src/server/summarize.ts';
 import { readList } from '../kit/structured-fields.ts';
 
@@ -33,6 +34,7 @@ async function ask(verdict: ClientVerdict, status = 503) {
   };
   const deps = {
     clock: systemClock,
+    tracing: createPlainTracing(),
     record: (summary: Summary) => void summaries.push(summary),
     discard: { discardBytes: 0, discardMs: 0 },
     compat: { throttledStatus: 503, unavailableStatus: 502 },

@@ -15,6 +15,7 @@ async function start({ token }: { token: string | undefined } = { token: TOKEN }
   const server = createServer(
     createAdmin({
       isReady: () => true,
+      metrics: () => Promise.resolve({ contentType: 'text/plain', text: '' }),
       token,
       hosts: ['localhost', '127.0.0.1', '[::1]', 'gateway.internal'],
       stats: () => STATS as never,
