@@ -82,6 +82,8 @@ describe('the house', () => {
     ['prom-client', ['metrics']],
     ['@opentelemetry/api', ['tracing']],
     ['@opentelemetry/sdk-trace', ['tracing']],
+    ['@opentelemetry/resources', ['tracing']],
+    ['@opentelemetry/exporter-trace-otlp-http', ['tracing']],
   ])('imports %s in its one room', (library, rooms) => {
     const elsewhere = files.filter(
       (file) => importsOf(file).some(({ from }) => from === library) && !rooms.includes(roomOf(file)),

@@ -76,12 +76,15 @@ export function createOtelTracing(options: OtelOptions, { clock, notice }: { clo
       } satisfies Trace;
 
       function begin(name: string, attributes: Attributes = {}): Step {
-        const kind = name === 'attempt' ? SpanKind.CLIENT : SpanKind.INTERNAL;
-        const step = tracer.startSpan(name, { kind, attributes: defined(attributes) }, context);
+        const isAttempt = name === 'attempt';
+        // As the conventions have it: the method alone, where the path may not be told.
+        const called = isAttempt ? String(attributes['http.request.method'] ?? name) : name;
+        const kind = isAttempt ? SpanKind.CLIENT : SpanKind.INTERNAL;
+        const step = tracer.startSpan(called, { kind, attributes: defined(attributes) }, context);
         const { spanId, traceFlags } = step.spanContext();
         const isSampled = (traceFlags & TraceFlags.SAMPLED) !== 0;
         return {
-          fields: name === 'attempt' ? fieldsOf(writeTraceparent(came.traceId, spanId, isSampled), came.state) : {},
+          fields: isAttempt ? fieldsOf(writeTraceparent(came.traceId, spanId, isSampled), came.state) : {},
           end: (more, error) => end(step, more, error),
         };
       }
