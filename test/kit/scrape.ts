@@ -23,7 +23,7 @@ export type Scraped = {
   text: string;
   families: Map<string, Family>;
   /** The sum of a metric's samples that have these labels; undefined when there is none. */
-  value(name: string, labels?: Record<string, string>): number | undefined;
+  value: (name: string, labels?: Record<string, string>) => number | undefined;
 };
 
 /** Reads the text format strictly: each family has its HELP, then its TYPE, then its samples, and comes once. */
