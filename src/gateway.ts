@@ -43,6 +43,8 @@ export type Gateway = AsyncDisposable & {
    * the earlier one. Where a file that it names cannot be used it rejects with a ConfigError, and nothing has changed.
    */
   reload(config: Config): Promise<void>;
+  /** Counts a reload that came to its end: taken, or refused for a mistake. */
+  noteReload: (isTaken: boolean) => void;
 };
 
 /** How long a drain waits for requests under way, in ms. */
@@ -108,5 +110,12 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const origin = await listen(edge, config.listen, 'listen');
   const adminOrigin = await listen(admin, config.admin, 'admin');
   const open = opening.move();
-  return { url: origin, adminUrl: adminOrigin, drain, reload, [Symbol.asyncDispose]: () => open.disposeAsync() };
+  return {
+    url: origin,
+    adminUrl: adminOrigin,
+    drain,
+    reload,
+    noteReload: metrics.reloaded,
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
 }

@@ -70,6 +70,7 @@ async function start({ config: file, emulator = false, set }: SourceFlags): Prom
         logger.level = next.log.level;
       },
       notice,
+      onEnd: ({ ok }) => gateway.noteReload(ok),
     }),
   );
   stopOnSignal(gateway, opening.move());
@@ -84,12 +85,11 @@ async function emulate({ port, adminPort }: EmulateFlags): Promise<void> {
 }
 
 /** Takes a changed configuration into use on SIGHUP, and when its files change. */
-function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onEnd' | 'onFiles'>): Disposable {
+function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onFiles'>): Disposable {
   const { watch: isWatching, everyMs } = running.config.reload;
   const files = createFileWatch(() => void reload('a file has changed'), { everyMs }, systemClock);
   const reload = createReload(running, {
     ...deps,
-    onEnd() {},
     onFiles: (named, readAt) => files.watch(isWatching ? named : [], readAt),
   });
   const hangUp = () => void reload('SIGHUP');

@@ -24,7 +24,7 @@ export type Metrics = {
   outbound: OutboundWatch;
   redis: RedisMetrics;
   /** Counts a reload of the configuration, whether it was taken or refused. */
-  reloaded(isTaken: boolean): void;
+  reloaded: (isTaken: boolean) => void;
   /** Says where the numbers that are read come from; before that, they are not there. */
   read(sources: Sources): void;
   /** Everything, in the text format of Prometheus. */

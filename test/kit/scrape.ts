@@ -46,7 +46,9 @@ export function readScrape(text: string): Scraped {
     } else family?.samples.push(readSample(line, family));
   }
   const samples = [...families.values()].flatMap((each) => each.samples);
-  const names = samples.map(({ name, labels }) => `${name} ${JSON.stringify(Object.entries(labels).toSorted())}`);
+  const names = samples.map(
+    ({ name, labels }) => `${name} ${JSON.stringify(Object.entries(labels).map(String).toSorted())}`,
+  );
   if (new Set(names).size !== names.length) throw new Error('a series comes twice');
   return {
     text,
