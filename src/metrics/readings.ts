@@ -38,10 +38,11 @@ const SECOND = 1000;
 
 /** Makes the series that are read from these sources at each scrape. */
 export function readSources(series: Series, sources: Sources): void {
-  readQuota(series, sources.quota);
-  readQueue(series, sources.quota);
-  readCache(series, sources.cache);
-  readSpools(series, sources.spools);
+  const quota = onceALook(sources.quota);
+  readQuota(series, quota);
+  readQueue(series, quota);
+  readCache(series, onceALook(sources.cache));
+  readSpools(series, onceALook(sources.spools));
   series.readGauge(
     'chatfiles_degraded',
     '1 while a component is out of order and the gateway goes on without it.',
@@ -51,6 +52,16 @@ export function readSources(series: Series, sources: Sources): void {
       return COMPONENTS.map((component) => [{ component }, degraded[component] === true ? 1 : 0] as const);
     },
   );
+}
+
+/** All series of a scrape are read in one go: from one reading, which so fits together, and is made once. */
+function onceALook<Reading>(read: () => Reading): () => Reading {
+  let last: { reading: Reading } | undefined;
+  return () => {
+    if (!last) queueMicrotask(() => (last = undefined));
+    last ??= { reading: read() };
+    return last.reading;
+  };
 }
 
 function readQuota(series: Series, quota: Sources['quota']): void {
