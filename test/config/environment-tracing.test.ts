@@ -21,7 +21,7 @@ describe('the collector of traces', () => {
     expect(origins.get('tracing.otlpUrl')?.source).toBe(url && 'environment');
   });
 
-  it('is the configuration’s own where that names one', async () => {
+  it("is the configuration's own where that names one", async () => {
     const { config } = await load({ [OWN]: 'http://other:4318' }, ['tracing.otlpUrl=http://mine:4318']);
     expect(config.tracing.otlpUrl).toBe('http://mine:4318');
   });

@@ -34,7 +34,7 @@ async function start(set: string[] = []) {
 
 const hasName = (name: string) => (span: CollectedSpan) => span.name === name;
 
-describe('a client’s trace', () => {
+describe("a client's trace", () => {
   it('goes on to the upstream, by a new span for each attempt, and stands in the log', async () => {
     const { emulator, get, arrived, summaries } = await start();
     emulator.fault({ kind: 'unavailable', times: 2 });
@@ -59,7 +59,7 @@ describe('a client’s trace', () => {
     ['came without its parent', { tracestate: 'vendor=opaque' }],
     ['cannot be read', { traceparent: 'YWMt-a-token-in-the-wrong-place', tracestate: 'vendor=opaque' }],
     ['came twice', { traceparent: [SAMPLED.traceparent, SAMPLED.traceparent] }],
-  ])('is replaced by one that the request’s id names, when it %s', async (_, headers) => {
+  ])("is replaced by one that the request's id names, when it %s", async (_, headers) => {
     const { get, arrived, summaries } = await start();
     const { headers: answered } = await get(headers);
     const own = String(answered['x-request-id']).replaceAll('-', '');
@@ -104,7 +104,7 @@ describe('a collector of traces', () => {
     return { ...running, collector, end: () => running.gateway[Symbol.asyncDispose]() };
   };
 
-  it('gets what a request waited for, and every attempt, below the client’s own span', async () => {
+  it("gets what a request waited for, and every attempt, below the client's own span", async () => {
     const { emulator, gateway, token, collector, arrived, end } = await startTraced();
     emulator.fault({ kind: 'unavailable', times: 1 });
     await uploadTo(gateway.url, token, 'more bytes', SAMPLED);

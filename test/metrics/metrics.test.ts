@@ -22,7 +22,7 @@ const COUNTED: Counted = {
 };
 
 describe('two gateways in one process', () => {
-  it('count apart, and share what is the process’s', async () => {
+  it("count apart, and share what is the process's", async () => {
     const [one, other] = [open(), open()];
     one.metrics.record(COUNTED);
     const name = 'http_server_request_duration_seconds_count';

@@ -71,7 +71,7 @@ describe('the phase that limits a client', () => {
   it.each([
     [503, 'service_unavailable', 'CLIENT_LIMITED'],
     [429, 'reach_limit', 'CLIENT_LIMITED_429'],
-  ])('refuses with %s in Easemob’s words, and tells when to come back', async (status, word, code) => {
+  ])("refuses with %s in Easemob's words, and tells when to come back", async (status, word, code) => {
     const { response, text, summaries } = await ask(REFUSED, status);
     expect(response.status).toBe(status);
     expect(JSON.parse(text)).toMatchObject({ error: word });

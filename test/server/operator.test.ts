@@ -133,7 +133,7 @@ describe('who is not the operator', () => {
 // A page on a name of the attacker's that points to 127.0.0.1 is of the same origin as this port, to a browser.
 describe('a Host that is not this port', () => {
   it.each([
-    ['a name of the attacker’s', ['Host: rebound.example']],
+    ["a name of the attacker's", ['Host: rebound.example']],
     ['a name that begins like ours', ['Host: localhost.example:9090']],
     ['another address', ['Host: 192.0.2.1:9090']],
     ['nothing', ['Host:']],

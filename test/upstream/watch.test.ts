@@ -56,7 +56,7 @@ describe('an attempt', () => {
     expect(first).toEqual({ method: 'GET', kind: 'download', outcome, status, isOverRate, durationMs: 40 });
   });
 
-  it('is not the upstream’s failure when its client has left', async () => {
+  it("is not the upstream's failure when its client has left", async () => {
     expect((await told({ ...failure, cause: 'reset' }, { isGone: true })).first?.outcome).toBe('left');
   });
 
