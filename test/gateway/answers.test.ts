@@ -94,6 +94,7 @@ describe('what reaches Easemob', () => {
       host: new URL(emulator.url).host,
       authorization: `Bearer ${token}`,
       accept: '*/*',
+      'accept-encoding': 'identity',
       'content-type': expect.stringMatching(/^multipart\/form-data; boundary=/),
       'content-length': expect.stringMatching(/^\d+$/),
       'user-agent': 'chatfiles-gateway',
