@@ -52,6 +52,17 @@ export const KINDS = {
   FILE_REPEATED: kind(400, 'downstream', 'illegal_argument', ARGUMENT, 'Exactly one file must be provided.'),
   FILE_EMPTY: kind(400, 'downstream', 'illegal_argument', ARGUMENT, 'The file is empty.'),
 
+  // The word by which SDKs know a file that was refused for what is in it.
+  CONTENT_REFUSED: kind(400, 'downstream', 'content improper', ARGUMENT, 'Files of this kind are not accepted here.'),
+  FILE_INFECTED: kind(400, 'downstream', 'content improper', ARGUMENT, 'The file was found to be malicious.'),
+  PARTS_UNJUDGED: kind(
+    403,
+    'downstream',
+    'forbidden',
+    'ForbiddenException',
+    'Uploads in parts are not accepted here, upload the file at once.',
+  ),
+
   TOKEN_MISSING: kind(401, 'downstream', 'unauthorized', SECURITY, 'Unable to authenticate (OAuth)'),
   TOKEN_REFUSED: kind(401, 'upstream', 'unauthorized', SECURITY, 'Unable to authenticate (OAuth)'),
   SERVICE_FORBIDDEN: kind(
@@ -143,6 +154,20 @@ export const KINDS = {
     THROTTLED,
     'Uploads in parts are not possible at the moment, upload the file at once.',
   ),
+  SCAN_UNAVAILABLE: kind(
+    503,
+    'gateway',
+    'service_unavailable',
+    THROTTLED,
+    'Files cannot be examined at the moment, pause a little and retry.',
+  ),
+  AUDIT_UNAVAILABLE: kind(
+    503,
+    'gateway',
+    'service_unavailable',
+    THROTTLED,
+    'Files cannot be accounted for at the moment, pause a little and retry.',
+  ),
   QUEUE_FULL: kind(
     503,
     'gateway',
@@ -184,6 +209,8 @@ export type ErrorCode = keyof typeof KINDS;
 
 /** What may be said beside the code: when to come back, a status to keep, and for the log alone a reason and a cause. */
 export type ErrorDetails = {
+  /** Told to the client behind the message: words of ours or of a closed set, never the request's own. */
+  detail?: string | undefined;
   retryAfterMs?: number | undefined;
   /** Overrides the kind's status, for an upstream's own refusal that is passed on. */
   status?: number | undefined;
@@ -198,6 +225,7 @@ export class GatewayError extends Error {
   readonly status: number;
   readonly retryAfterMs: number | undefined;
   readonly reason: string | undefined;
+  readonly detail: string | undefined;
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
     super(KINDS[code].message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -206,6 +234,7 @@ export class GatewayError extends Error {
     this.status = details.status ?? KINDS[code].status;
     this.retryAfterMs = details.retryAfterMs;
     this.reason = details.reason;
+    this.detail = details.detail;
   }
 
   /** Turns anything thrown into a GatewayError; what is not one already is a fault of the gateway. */
@@ -213,3 +242,22 @@ export class GatewayError extends Error {
     return thrown instanceof GatewayError ? thrown : new GatewayError('GATEWAY_FAULT', { cause: thrown });
   }
 }
+
+/** What was refused by no rule, but for how it came, or because the client left; and what only asked for too much of a file. */
+const NO_DECISIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'CLIENT_GONE',
+  'REQUEST_TOO_SLOW',
+  'RANGE_UNSATISFIABLE',
+]);
+/** What was refused here though the fault is not the client's: by what the upstream said a moment ago, or for want of a verdict. */
+const OWN_REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'TOKEN_REFUSED',
+  'SERVICE_FORBIDDEN',
+  'SCAN_UNAVAILABLE',
+  'AUDIT_UNAVAILABLE',
+  'PARTS_UNCOUNTED',
+]);
+
+/** Whether a failure is a decision of this gateway against a request, and not something that befell one that it had allowed. */
+export const isDenial = (code: ErrorCode): boolean =>
+  OWN_REFUSALS.has(code) || (KINDS[code].source === 'downstream' && !NO_DECISIONS.has(code));

@@ -2,6 +2,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import type { Notice } from './notice.ts';
+import { createContentPolicy } from './policy/content.ts';
 import { createDestinationPolicy } from './policy/destination.ts';
 import { createPassthrough, type Passthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
@@ -11,6 +13,8 @@ import { createClientKey, type ForwardedWatch, networkOf, type Trusts } from './
 import type { EdgeLimits } from './server/edge.ts';
 import type { FetchDeps } from './server/fetch-kept.ts';
 import { createHot } from './server/hot.ts';
+import { createWitness } from './server/movement.ts';
+import { createScanner } from './scan/scanner.ts';
 import type { RelayLimits } from './server/relay.ts';
 import type { Summary } from './server/summarize.ts';
 import type { Warmer } from './server/warm.ts';
@@ -34,6 +38,7 @@ export type FrontDeps = {
   isDraining: () => boolean;
   warmer: Warmer | undefined;
   watchForwarded: ForwardedWatch;
+  notice: Notice;
   /** The world in which redirects are followed, where a test has its own. */
   storage: FollowWorld;
 };
@@ -112,7 +117,7 @@ function fetchingOf(config: Config, { clock, stores, storage, outbound }: FrontD
 }
 
 function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps: FrontDeps): AppDeps {
-  const { clock, stores, record, tracing, isDraining, warmer, watchForwarded } = deps;
+  const { clock, stores, record, tracing, isDraining, warmer, watchForwarded, notice } = deps;
   const { limits, clientLimit, loginLimit, tokens } = config;
   const { access, slots } = stores;
   const limitRules = {
@@ -125,6 +130,13 @@ function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps
     ...fetching,
     record,
     tracing,
+    witness: createWitness(stores.audit, config.audit),
+    inspect: {
+      content: createContentPolicy(config.content),
+      scanner: createScanner(config.scan, { clock, notice }),
+      failOpen: config.scan.failOpen,
+      enforce: config.enforce,
+    },
     compat: config.compat,
     siblings: {
       spool: stores.siblingSpool,
@@ -161,6 +173,7 @@ function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps
       isAllowedDestination: createDestinationPolicy(config.destinations),
       checkExpiry: tokens.checkExpiry,
       anonymousDownloads: tokens.anonymousDownloads,
+      enforce: config.enforce,
     },
     size: limits,
     body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },

@@ -45,6 +45,8 @@ export type Gateway = AsyncDisposable & {
   reload(config: Config): Promise<void>;
   /** Counts a reload that came to its end: taken, or refused for a mistake. */
   noteReload: (isTaken: boolean) => void;
+  /** Opens the audit log's file anew: somebody may have moved it away. */
+  reopen(): void;
 };
 
 /** How long a drain waits for requests under way, in ms. */
@@ -70,7 +72,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const watchForwarded = createForwardedWatch((message, details) => notice('warn', message, details));
   const { outbound } = metrics;
   const watching = { record, outbound, tracing };
-  const ground = { clock, stores, ...watching, isDraining: () => isDraining, warmer, watchForwarded, storage };
+  const ground = { clock, stores, ...watching, isDraining: () => isDraining, warmer, watchForwarded, notice, storage };
   let front: Front = createFront(config, ground);
 
   const edge = createEdge(
@@ -107,6 +109,8 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     boundEdge(edge, front.limits);
   };
 
+  const reopen = () => stores.audit?.reopen();
+
   const origin = await listen(edge, config.listen, 'listen');
   const adminOrigin = await listen(admin, config.admin, 'admin');
   const open = opening.move();
@@ -116,6 +120,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     drain,
     reload,
     noteReload: metrics.reloaded,
+    reopen,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

@@ -51,8 +51,8 @@ export function createLogger({ level, format }: LogConfig, sink?: LineSink): Log
   return pino(options, { write: (line: string) => void out.write(show(cleanLine(line))) });
 }
 
-/** Where lines go that are not for a test: written at once. */
-export const standardOutput = (): LineSink => pino.destination({ dest: process.stdout.fd, sync: true });
+/** Where lines go that are not for a test: written at once, to the standard output or to another descriptor. */
+export const standardOutput = (fd: number = process.stdout.fd): LineSink => pino.destination({ dest: fd, sync: true });
 
 /** Whether lines are made readable for people. */
 export const showsPretty = (format: LogConfig['format'], isTerminal: boolean): boolean =>

@@ -45,11 +45,15 @@ async function start({ config: file, emulator = false, set }: SourceFlags): Prom
       proxyFor: (url) => readProxies(process.env, getProxyForUrl)(url)?.proxy,
       record(summary) {
         const { error, source } = summary;
-        if (logServed && error === undefined) logServed(summary);
+        if (logServed && error === undefined && summary.wouldDeny === undefined) logServed(summary);
         else logger[source === 'upstream' || source === 'gateway' ? 'warn' : 'info'](summary, 'request');
       },
     }),
   );
+  // Whoever rotates the audit log from outside says so by the same signal as for a reload, whatever becomes of that.
+  const reopen = () => gateway.reopen();
+  process.on('SIGHUP', reopen);
+  opening.defer(() => void process.off('SIGHUP', reopen));
   for (const warning of warnings) logger.warn(warning);
   const { url: upstream, proxy } = config.upstream;
   const { otlpUrl } = config.tracing;

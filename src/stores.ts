@@ -1,11 +1,13 @@
 /** What lives as long as the process: everything that holds state, connections or files, opened once. */
 import { createAccess } from './access/access.ts';
+import { createAudit } from './audit/audit.ts';
 import { createCache } from './cache/cache.ts';
 import { createPurges } from './cache/purges.ts';
 import { createFlights } from './cache/single-flight.ts';
 import type { Clock } from './clock.ts';
 import { type Config, ConfigError } from './config.ts';
 import { NOWHERE } from './config/problems.ts';
+import { standardOutput } from './logger.ts';
 import type { Notice } from './notice.ts';
 import type { RedisWatch } from './redis/config.ts';
 import { createClientLimit } from './quota/client-limit.ts';
@@ -43,6 +45,14 @@ export async function openStores(config: Config, { clock, notice, watch, resolve
   const { url } = upstream;
   if (url === undefined) throw new TypeError('upstream.url is not set');
   await using opening = new AsyncDisposableStack();
+  // Opened first, so closed last: until then there is something to write down.
+  const audit = createAudit(config.audit, {
+    digestKey: config.secrets.digestKey,
+    streamOf: (name) => standardOutput(process[name].fd),
+    notice,
+    clock,
+  });
+  if (audit) opening.use(audit);
   const certificates = await openCertificates(upstream);
   const { tls } = certificates;
   const spool = opening.use(await createSpool(config.spool));
@@ -77,6 +87,7 @@ export async function openStores(config: Config, { clock, notice, watch, resolve
   const open = opening.move();
   return {
     upstream: url,
+    audit,
     spool,
     siblingSpool,
     slots,

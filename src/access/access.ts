@@ -35,6 +35,8 @@ export type IssuedToken = {
 export type Access = AsyncDisposable & {
   /** A token as the request brings it, for an app (`org/app`). */
   identify(app: string, token: { value: string; kind: TokenKind; expiresAt: number | undefined }): Bearer;
+  /** One that is let through only because a policy reports: believed in nothing, and teaching nothing. */
+  identifyReported(app: string, token: string): Bearer;
   /** One without a token, who asks for a file with a secret; all who ask so are the same. */
   identifyNobody(app: string, asked: Asked): Bearer;
   /** Finds out what is known of a token here and at other replicas; undefined when there is nothing to wait for. */
@@ -127,6 +129,15 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
 
   return {
     identify,
+    // It is over before it began: also where nobody looks at what it is, it ends in a "no".
+    identifyReported: (app, token) => ({
+      app,
+      token,
+      key: digests.ofToken(app, token),
+      kind: 'unknown',
+      endsAt: -Infinity,
+      isReported: true,
+    }),
     identifyNobody: (app, { file, secret = '' }) => ({
       app,
       token: '',
@@ -134,13 +145,15 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
       kind: 'nobody',
       endsAt: Infinity,
     }),
-    lookUp: (bearer) => grants.lookUp(bearer),
+    lookUp: (bearer) => (bearer.isReported ? undefined : grants.lookUp(bearer)),
     maySee(bearer, { file, secret }, isUpstreamDown = false) {
+      if (bearer.isReported) return { allowed: false, reason: 'token-ended' };
       const facts = proofs.factsOf({ app: bearer.app, file }, bearer.key, secret);
       return maySee(grants.factsOf(bearer), facts, windows, moment(isUpstreamDown));
     },
-    holdsGrant: (bearer) => grants.isGranted(bearer),
+    holdsGrant: (bearer) => !bearer.isReported && grants.isGranted(bearer),
     groupOf(bearer, { file, secret }) {
+      if (bearer.isReported) return undefined;
       const kind = grants.kindOf(bearer);
       if (kind === 'nobody') return bearer.key;
       if (proofs.factsOf({ app: bearer.app, file }, bearer.key, secret).isOpen) return 'open';
@@ -148,17 +161,21 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
       if (secret !== undefined && secret !== '') return digests.ofSecret(bearer.app, file, secret);
       return kind === 'user' ? 'none' : undefined;
     },
-    refusalOf: (bearer) => grants.refusalOf(bearer),
+    refusalOf: (bearer) => (bearer.isReported ? undefined : grants.refusalOf(bearer)),
     isProven: (app, token) => grants.isProven(digests.ofToken(app, token)),
     learnAnswer(bearer, file, secretSent, sentAt) {
+      if (bearer.isReported) return;
       const served = { app: bearer.app, file, tokenKey: bearer.key, kind: grants.kindOf(bearer), secretSent };
       grants.accept(bearer, past(sentAt));
       proofs.learn({ ...served, sentAt: past(sentAt) });
     },
-    learnAccepted: (bearer, sentAt) => grants.prove(bearer, past(sentAt)),
+    learnAccepted(bearer, sentAt) {
+      if (!bearer.isReported) grants.prove(bearer, past(sentAt));
+    },
     learnIssued: (app, token, sentAt) => grants.issue(identify(app, token), token.lastsMs, past(sentAt)),
     learnRefusal(bearer, refusal, sentAt, asked) {
       const about = judgeRefusal(refusal);
+      if (bearer.isReported) return about;
       if (about !== 'other') grants.withdraw(bearer, about, past(sentAt));
       if (bearer.kind === 'nobody') {
         // Also that there is no such file: it may be a polite word for "not without a token".

@@ -14,4 +14,9 @@ export type Bearer = {
   /** What the token's own text says; Infinity where it says nothing of an end, in ms since the epoch. */
   kind: BearerKind;
   endsAt: number;
+  /**
+   * Let through by a policy that only reports: the upstream is to judge it, and that is all. Nothing is believed of it,
+   * it may see nothing that is kept, and what the upstream says to it teaches nobody anything.
+   */
+  isReported?: true;
 };

@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { accessSchema, secretsSchema } from '../access/config.ts';
+import { auditSchema } from '../audit/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
-import { destinationsSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
 import { metricsSchema } from '../metrics/config.ts';
+import { contentSchema, destinationsSchema, enforceSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
 import { milliseconds, port, yesOrNo } from '../quantity.ts';
 import { clientLimitSchema, egressSchema, loginLimitSchema, quotaSchema } from '../quota/config.ts';
 import { redisSchema } from '../redis/config.ts';
+import { scanSchema } from '../scan/config.ts';
 import {
   adminSchema,
   compatSchema,
@@ -35,6 +37,10 @@ export const configSchema = z.strictObject({
   tokens: tokensSchema.meta(LIVE).prefault({}),
   destinations: destinationsSchema.meta(LIVE),
   passthrough: passthroughSchema.meta(LIVE),
+  content: contentSchema.meta(LIVE).prefault({}),
+  scan: scanSchema.meta(LIVE).prefault({}),
+  enforce: enforceSchema.meta(LIVE).prefault({}),
+  audit: auditSchema.prefault({}),
   quota: quotaSchema.prefault({}),
   egress: egressSchema.prefault({}),
   retry: retrySchema.meta(LIVE).prefault({}),

@@ -1,6 +1,6 @@
 /** The values that labels may have: closed sets, so that nobody can make series by what they send. */
 import { STATUS_CODES } from 'node:http';
-import { type ErrorCode, KINDS, type Source } from '../errors.ts';
+import { type ErrorCode, isDenial, KINDS, type Source } from '../errors.ts';
 
 /** What an upstream request may be for; one allowance or line may be each one's. */
 export const CLASSES = ['upload', 'download', 'thumbnail', 'sibling'] as const;
@@ -38,6 +38,9 @@ export const RETRIED = ['throttled', 'failed', 'unreachable', 'reset', 'timeout'
 /** The codes of failures that are the fault of one of these sides. */
 export const codesOf = (...sources: Source[]): ErrorCode[] =>
   (Object.keys(KINDS) as ErrorCode[]).filter((code) => sources.includes(KINDS[code].source));
+
+/** The codes with which a policy says no. */
+export const denials = (): ErrorCode[] => (Object.keys(KINDS) as ErrorCode[]).filter((code) => isDenial(code));
 
 // One string for each, made once.
 const STATUSES = new Map([...Object.keys(STATUS_CODES), '499'].map((status) => [Number(status), status]));

@@ -1,5 +1,5 @@
 /** What is counted of each request at its end, from its one summary. */
-import { codesOf, statusLabel } from './labels.ts';
+import { codesOf, denials, statusLabel } from './labels.ts';
 import { type Count, each, type Observe, type Series } from './series.ts';
 
 /** Of a request's summary, what is counted: words of closed sets, numbers, and an app that may have a series of its own. */
@@ -9,6 +9,8 @@ export type Counted = {
   status: number;
   error: string | undefined;
   source: string | undefined;
+  /** What a policy would have refused it with that only reports. */
+  wouldDeny: string | undefined;
   app: string | undefined;
   cache: string | undefined;
   attempts: number;
@@ -53,6 +55,12 @@ export function countRequests(series: Series, { apps }: RequestOptions): (counte
     ['reason'],
     each('reason', REFUSALS),
   );
+  const reports = series.counter(
+    'chatfiles_policy_reports_total',
+    'Requests that were let go although a policy would refuse them that only reports, by the code of the refusal.',
+    ['reason'],
+    each('reason', denials()),
+  );
   const failures = series.counter(
     'chatfiles_request_failures_total',
     "Requests that failed by the gateway's or the upstream's fault, by the code of the failure.",
@@ -94,6 +102,7 @@ export function countRequests(series: Series, { apps }: RequestOptions): (counte
   const codes = remembered((code: string, { source }: Counted) =>
     source === 'downstream' ? refusals({ reason: code }) : failures({ reason: code }),
   );
+  const reported = remembered((code: string) => reports({ reason: code }));
   const known = new Set(apps);
 
   return (counted) => {
@@ -101,6 +110,7 @@ export function countRequests(series: Series, { apps }: RequestOptions): (counte
     durations(`${method} ${route} ${status}`, counted)(durationMs / 1000);
     if (cache !== undefined) cacheResults(cache, counted)();
     if (error !== undefined && error !== 'CLIENT_GONE') codes(error, counted)();
+    if (counted.wouldDeny !== undefined) reported(counted.wouldDeny, counted)();
     if (route === 'upload' && bytesIn > 0) uploadBytes(bytesIn);
     if (byApp === undefined) return;
     const labels = { app: app !== undefined && known.has(app) ? app : 'other' };

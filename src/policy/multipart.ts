@@ -2,12 +2,20 @@ import { type Denied, malformed, readBoundaries } from './content-type.ts';
 import { allow, type Decision } from './decision.ts';
 import { BoundarySearch } from './boundary-search.ts';
 import { readPartHead } from './part-head.ts';
+import { SNIFF_BYTES } from './sniff.ts';
 
 /**
  * What a multipart body may hold; a part head is counted from its boundary to its empty line, both CRLFs included.
- * `field` is the name of the part that is the file: `file`, if it is not given.
+ * `field` is the name of the part that is the file: `file`, if it is not given. `onFile` is shown the file's bytes as they
+ * go by, which are no longer there when it returns.
  */
-export type MultipartLimits = { fileBytes: number; maxParts: number; maxPartHeadBytes: number; field?: string };
+export type MultipartLimits = {
+  fileBytes: number;
+  maxParts: number;
+  maxPartHeadBytes: number;
+  field?: string;
+  onFile?: ((bytes: Uint8Array) => void) | undefined;
+};
 
 /** Watches a form-data body go by in pieces, and tells at once when it may not go on; it keeps no piece. */
 export type MultipartWatch = {
@@ -17,8 +25,12 @@ export type MultipartWatch = {
   end(): Decision;
   /** The file's bytes so far that cannot turn out to be a boundary. */
   readonly fileBytes: number;
-  /** A copy of the file's first bytes, at most 64. */
+  /** Where in the body the file's first byte stands. */
+  readonly fileStart: number;
+  /** A copy of the file's first bytes, as many as it takes to tell what it is. */
   readonly fileHead: Buffer;
+  /** The names that readers may find for the file. */
+  readonly fileNames: readonly string[];
 };
 
 /** Opens a watch for a body of this Content-Type, or says why there can be none. */
@@ -28,7 +40,6 @@ export function watchMultipart(contentType: string | undefined, limits: Multipar
 }
 
 const MAX_PREAMBLE_BYTES = 1024;
-const FILE_HEAD_BYTES = 64;
 const LINE_BREAK = Buffer.from('\r\n');
 const EMPTY_LINE = Buffer.from('\r\n\r\n');
 const [LF, SPACE, TAB, CR, DASH] = [0x0a, 0x20, 0x09, 0x0d, 0x2d];
@@ -58,7 +69,12 @@ class Watch implements MultipartWatch {
   #inFile = false;
 
   fileBytes = 0;
+  fileStart = 0;
   fileHead: Buffer = Buffer.alloc(0);
+  fileNames: readonly string[] = [];
+
+  /** Where in the body the bytes stand that are looked at: the line break before the first boundary is only thought. */
+  #base = -LINE_BREAK.length;
 
   constructor(boundaries: string[], limits: MultipartLimits) {
     this.#search = new BoundarySearch(boundaries);
@@ -72,6 +88,7 @@ class Watch implements MultipartWatch {
     this.#held = NOTHING;
     let at = 0;
     while (at < data.length && this.#denied === undefined) at = this.#step(data, at);
+    this.#base += data.length - this.#held.length;
     return this.#denied ?? allow;
   }
 
@@ -121,16 +138,19 @@ class Watch implements MultipartWatch {
       if (this.#preambleBytes > MAX_PREAMBLE_BYTES) this.#deny('no boundary is found where the body begins');
     }
     if (!this.#inFile || counted === 0) return;
-    const room = FILE_HEAD_BYTES - this.fileHead.length;
+    const from = start + repeated;
+    if (this.fileBytes === 0) this.fileStart = this.#base + from;
+    const room = SNIFF_BYTES - this.fileHead.length;
     if (room > 0) {
-      const from = start + repeated;
       this.fileHead = Buffer.concat([this.fileHead, data.subarray(from, Math.min(end, from + room))]);
     }
     this.fileBytes += counted;
     if (this.fileBytes > this.#limits.fileBytes) {
       const reason = `the file has more than ${this.#limits.fileBytes} bytes`;
       this.#denied = { allowed: false, code: 'BODY_TOO_LARGE', reason };
+      return;
     }
+    this.#limits.onFile?.(data.subarray(from, end));
   }
 
   #readHead(data: Buffer, at: number): number {
@@ -168,7 +188,10 @@ class Watch implements MultipartWatch {
       return;
     }
     this.#inFile = part.isFile;
-    if (part.isFile) this.#files += 1;
+    if (part.isFile) {
+      this.#files += 1;
+      this.fileNames = part.fileNames;
+    }
     if (this.#files > 1) this.#denied = { allowed: false, code: 'FILE_REPEATED', reason: 'two parts are named file' };
   }
 

@@ -1,13 +1,16 @@
 import { type Denied, malformed } from './content-type.ts';
 import { type Parameterized, readParameters, readParametersWithoutEscapes } from './parameters.ts';
 
+/** Whether a part is the file, and every name for it that somebody may read in its head. */
+export type PartHead = { isFile: boolean; fileNames: string[] };
+
 /**
  * Tells from a part's header lines (each ended by CRLF) whether the part is the file.
  *
  * It is when its one Content-Disposition is `form-data` with one `name`, and that is exactly the one that is looked for. A head that
  * parsers in use read differently is refused: a body must not hold one file for us and another one for the upstream.
  */
-export function readPartHead(head: string, field = 'file'): { isFile: boolean } | Denied {
+export function readPartHead(head: string, field = 'file'): PartHead | Denied {
   // Folded lines (RFC 5322 §2.2.3) are joined again; after that a CR, LF or NUL is nothing a header line may hold.
   const lines = head
     .replaceAll(/\r\n(?=[ \t])/g, '')
@@ -24,10 +27,10 @@ export function readPartHead(head: string, field = 'file'): { isFile: boolean } 
     if (disposition !== undefined) return malformed('a part has two Content-Dispositions');
     disposition = line.slice(colon + 1);
   }
-  return disposition === undefined ? { isFile: false } : readDisposition(disposition, field);
+  return disposition === undefined ? { isFile: false, fileNames: [] } : readDisposition(disposition, field);
 }
 
-function readDisposition(disposition: string, field: string): { isFile: boolean } | Denied {
+function readDisposition(disposition: string, field: string): PartHead | Denied {
   const read = readParameters(disposition);
   if (read === undefined) return malformed('a Content-Disposition cannot be read in one way only');
   if (!/^[ \t]*form-data[ \t]*$/i.test(read.value)) return malformed('a Content-Disposition is not form-data');
@@ -46,7 +49,27 @@ function readDisposition(disposition: string, field: string): { isFile: boolean 
   }
   // Usergrid believes a form's token before the header's, and answers a callback with a success whatever came of it.
   if (name && /^(?:access_token|callback)$/i.test(name.value)) return malformed('a part is named like a credential');
-  return { isFile: name?.value === field };
+  const isFile = name?.value === field;
+  return { isFile, fileNames: isFile ? fileNamesIn(disposition, read) : [] };
+}
+
+/** RFC 5987 has another form of a name, and what a backslash does is read in two ways: each reading counts. */
+function fileNamesIn(disposition: string, read: Parameterized): string[] {
+  const readings = disposition.includes('\\') ? [read, readParametersWithoutEscapes(disposition)] : [read];
+  const given = readings.flatMap((reading) => reading?.parameters ?? []);
+  const names = given.flatMap(({ name, value }) => {
+    if (name === 'filename') return [Buffer.from(value, 'latin1').toString('utf8')];
+    return name.startsWith('filename*') ? [unescapeExtended(value)] : [];
+  });
+  return [...new Set(names)];
+}
+
+/** The value of an extended parameter: a charset, a language, and percent-encoded bytes. */
+function unescapeExtended(value: string): string {
+  const bytes = value
+    .slice(value.lastIndexOf("'") + 1)
+    .replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
 const namesIn = (read: Parameterized | undefined) => read?.parameters.filter(({ name }) => name === 'name') ?? [];

@@ -4,6 +4,8 @@ import { enforce } from '../policy/decision.ts';
 import { type MultipartWatch, watchMultipart } from '../policy/multipart.ts';
 import { checkAnnounced, maxBodyBytes, type SizePolicy } from '../policy/size.ts';
 
+import type { Content } from './movement.ts';
+
 /** An upload that may send its body: what it announced, and the watch over its parts. */
 export type Admitted = { announcedBytes: number | undefined; watch: MultipartWatch };
 
@@ -22,10 +24,14 @@ export function admitBody({ headers }: IncomingMessage, maxBytes: number): numbe
 /** Parts that a form may have beside its file, and what one part's head may weigh in bytes. */
 const FORM = { maxParts: 16, maxPartHeadBytes: 8 * 1024 };
 
-/** The phase that judges an upload by its head, before a byte of the body is asked for; `field` is its file's name in the form. */
-export function admit(req: IncomingMessage, size: SizePolicy, field = 'file'): Admitted {
+/**
+ * The phase that judges an upload by its head, before a byte of the body is asked for; `field` is its file's name in the
+ * form, and `content` is shown the file's bytes.
+ */
+export function admit(req: IncomingMessage, size: SizePolicy, field = 'file', content?: Content): Admitted {
   const announcedBytes = admitBody(req, maxBodyBytes(size));
-  const watch = watchMultipart(req.headers['content-type'], { fileBytes: size.fileBytes, field, ...FORM });
+  const shown = content ? { onFile: (bytes: Uint8Array) => content.take(bytes) } : {};
+  const watch = watchMultipart(req.headers['content-type'], { fileBytes: size.fileBytes, field, ...FORM, ...shown });
   if ('allowed' in watch) throw new GatewayError(watch.code, { reason: watch.reason });
   return { announcedBytes, watch };
 }

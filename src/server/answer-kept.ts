@@ -3,6 +3,7 @@ import type { Entry } from '../cache/entry.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
+import { seeAnswer } from './movement.ts';
 
 /** What an answer from the cache needs: the time, and how long a client may take for 64 KB of it, in ms. */
 export type AnswerKeptDeps = { clock: Clock; answer: { idleMs: number } };
@@ -101,6 +102,7 @@ function finish(
   if (res.destroyed) onClose();
   else {
     exchange.bytesOut = bytes?.length ?? 0;
+    if (bytes) seeAnswer(exchange, bytes);
     res.once('close', onClose).end(bytes);
   }
   return promise;

@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { GatewayError } from '../errors.ts';
-import { enforce } from '../policy/decision.ts';
+import type { EnforceConfig } from '../policy/config.ts';
+import type { Denial } from '../policy/decision.ts';
 import type { DestinationPolicy } from '../policy/destination.ts';
 import type { Target } from '../policy/target.ts';
 import type { AnonymousDownloads } from '../policy/config.ts';
 import { checkToken, readToken, type Token } from '../policy/token.ts';
+import { decide } from './decide.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The policies on who may go where. */
@@ -12,7 +13,11 @@ export type AuthorizePolicy = {
   isAllowedDestination: DestinationPolicy;
   checkExpiry: boolean;
   anonymousDownloads: AnonymousDownloads;
+  enforce: Pick<EnforceConfig, 'destinations' | 'tokens'>;
 };
+
+/** A token that may be tried; `isReported`: it would have been refused, and goes up to be judged there, and for nothing else. */
+export type Shown = Token & { isReported?: true };
 
 /** The phase that decides whether this bearer may go to this app at all, as far as that can be known without the upstream. */
 export function authorize(
@@ -20,7 +25,7 @@ export function authorize(
   { org, app }: Pick<Target, 'org' | 'app'>,
   policy: AuthorizePolicy,
   exchange: Exchange,
-): Token {
+): Shown {
   authorizeApp({ org, app }, policy, exchange);
   return authorizeBearer(req, policy, exchange);
 }
@@ -31,17 +36,27 @@ export function authorizeApp(
   policy: AuthorizePolicy,
   exchange: Exchange,
 ): void {
-  enforce(policy.isAllowedDestination(org, app));
+  decide(policy.enforce.destinations, policy.isAllowedDestination(org, app), exchange);
   exchange.app = `${org}/${app}`;
 }
 
 /** Its other half: whether there is a token that may be tried. */
-export function authorizeBearer(req: IncomingMessage, policy: AuthorizePolicy, exchange: Exchange): Token {
+export function authorizeBearer(req: IncomingMessage, policy: AuthorizePolicy, exchange: Exchange): Shown {
+  const mode = policy.enforce.tokens;
   const token = readToken(req.headers.authorization);
-  if ('allowed' in token) throw new GatewayError(token.code, { reason: token.reason });
-  if (policy.checkExpiry) enforce(checkToken(token, exchange.startedAt));
-  return token;
+  if ('allowed' in token) {
+    decide(mode, token, exchange);
+    return { ...NO_TOKEN, value: asItCame(req.headers.authorization, token), isReported: true };
+  }
+  if (!policy.checkExpiry || decide(mode, checkToken(token, exchange.startedAt), exchange)) return token;
+  return { ...token, isReported: true };
 }
+
+const NO_TOKEN = { layout: 'unknown', kind: 'unknown', expiresAt: undefined } as const;
+
+/** What stands behind "Bearer", whatever it is. Credentials of another scheme go nowhere: they may be for somebody else. */
+const asItCame = (authorization: string | undefined, { code }: Denial): string =>
+  code === 'TOKEN_MALFORMED' ? (authorization ?? '').replace(/^bearer */i, '') : '';
 
 /** The same for a download; undefined for a reader who may come without a token. */
 export function authorizeReader(
@@ -50,10 +65,9 @@ export function authorizeReader(
   secretInQuery: string | undefined,
   policy: AuthorizePolicy,
   exchange: Exchange,
-): Token | undefined {
+): Shown | undefined {
   if (!mayComeWithoutToken(req.headers, secretInQuery, policy)) return authorize(req, target, policy, exchange);
-  enforce(policy.isAllowedDestination(target.org, target.app));
-  exchange.app = `${target.org}/${target.app}`;
+  authorizeApp(target, policy, exchange);
   return undefined;
 }
 

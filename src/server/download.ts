@@ -10,7 +10,8 @@ import { forgetIfGone } from './forget.ts';
 import { forward } from './forward.ts';
 import { type KeptDeps, serveKept } from './kept.ts';
 import { limit } from './limit.ts';
-import { open } from './open.ts';
+import type { Witness } from './movement.ts';
+import { open, readApp, readFile } from './open.ts';
 import { recogniseReader } from './recognise.ts';
 import { respond, respondWithFile } from './respond.ts';
 import type { Handler } from './serve.ts';
@@ -20,6 +21,7 @@ import { cacheStatus } from './told.ts';
 export type DownloadDeps = KeptDeps & {
   authorize: AuthorizePolicy;
   isCaching: boolean;
+  witness: Witness;
   compat: { headerValues: HeaderValues };
 };
 
@@ -28,6 +30,7 @@ export const download =
   (deps: DownloadDeps): Handler =>
   async (req, res, exchange) => {
     exchange.route = 'download';
+    deps.witness.begin(exchange, { direction: 'down', app: readApp(req), file: readFile(req) });
     const { target, query: parameters } = open(req);
     const { fields, query, secret, isClear } = inHeaders(req.headers, target.query, deps.redirects.passes);
     const { isSmall, variant } = readWish(asUnderstood(fields, query, deps.compat.headerValues), query);
@@ -41,6 +44,7 @@ export const download =
     const isOfOriginal = variant === 'original';
     if (
       deps.isCaching &&
+      !bearer.isReported &&
       variant !== undefined &&
       isClear &&
       (!isOfOriginal || (await mayKeepOriginal(req, { app: bearer.app, file: asked.file, variant }, deps)))

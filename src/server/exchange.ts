@@ -1,6 +1,7 @@
-import type { GatewayError } from '../errors.ts';
+import type { ErrorCode, GatewayError } from '../errors.ts';
 import type { Trace } from '../tracing/trace.ts';
 import type { Sent, Trail } from '../upstream/send.ts';
+import type { Movement } from './movement.ts';
 
 /** What a request is, for logs and metrics: a closed set, so that no client can make new values. */
 export type Route =
@@ -39,4 +40,10 @@ export type Exchange = {
   /** The methods to name in an Allow field. */
   allow?: string;
   error?: GatewayError;
+  /** What the first policy that only reports would have refused it for. */
+  wouldDeny?: { code: ErrorCode; reason: string };
+  /** The file that it moves, if it is one of those requests that do. */
+  movement?: Movement;
+  /** What clamd said of its file, and how long that took, in ms. */
+  scan?: { verdict: 'clean' | 'infected' | 'failed'; ms: number };
 };

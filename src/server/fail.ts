@@ -8,14 +8,18 @@ import type { Exchange } from './exchange.ts';
 import { proxyStatus } from './told.ts';
 
 /** An error's body in the shape that Easemob's servers use and its SDKs read; never `entities`, which SDKs take for a success. */
-export function errorBody({ code }: { code: ErrorCode }, startedAt: number, now: number): string {
+export function errorBody(
+  { code, detail }: { code: ErrorCode; detail?: string | undefined },
+  startedAt: number,
+  now: number,
+): string {
   const { error, exception, message } = KINDS[code];
   return JSON.stringify({
     error,
     exception,
     timestamp: startedAt,
     duration: Math.max(0, now - startedAt),
-    error_description: message,
+    error_description: detail === undefined ? message : `${message} (${detail})`,
   });
 }
 
@@ -36,7 +40,7 @@ export function fail(
     return;
   }
   const spoken = speak(error, deps.compat);
-  const body = errorBody(spoken, exchange.startedAt, deps.clock.now());
+  const body = errorBody({ ...spoken, detail: error.detail }, exchange.startedAt, deps.clock.now());
   res.statusCode = spoken.status;
   res.setHeader('Content-Type', 'application/json');
   res.setHeader('Content-Length', Buffer.byteLength(body));

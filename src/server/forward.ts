@@ -54,7 +54,8 @@ export async function forward(
   exchange: Exchange,
 ): Promise<Forwarded> {
   const { app, token } = bearer;
-  const isProven = access.isProven(app, token);
+  // One that is only reported stands with those whom nobody knows, whatever its token once was.
+  const isProven = !bearer.isReported && access.isProven(app, token);
   const turn = {
     client: line.clientKey(exchange.client, app, token),
     app,
@@ -73,7 +74,7 @@ export async function forward(
   const { trail, trace } = exchange;
   const leaving = signal ?? exchange.signal;
   const outcome = await send({ ...request, turn, signal: leaving, trail, trace, onDeparture });
-  if (!isTelling) return { outcome, sentAt };
+  if (!isTelling || bearer.isReported) return { outcome, sentAt };
   // What a client broke off itself says nothing of the upstream.
   if (!leaving.aborted) outage.note(outcome);
   if (outcome.kind === 'answer' && outcome.status < 300) {

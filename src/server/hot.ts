@@ -25,6 +25,7 @@ import { addressOf, ignoredField, type Trusts } from './client.ts';
 import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
+import { seeAnswer, type Witness } from './movement.ts';
 import type { PassRules } from './pass-redirect.ts';
 import type { ServeDeps } from './serve.ts';
 import { summarize } from './summarize.ts';
@@ -42,6 +43,7 @@ export type HotDeps = Pick<ServeDeps, 'record' | 'tracing' | 'isDraining'> & {
   compat: { headerValues: HeaderValues };
   /** Fields of every answer, as name and value. */
   commonFields: readonly (readonly [string, string])[];
+  witness: Witness;
 };
 
 /** Answers a request if it can be answered at once from memory; else the long way does. */
@@ -96,8 +98,10 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
       const summary = summarize(req, res, exchange, clock.now());
       exchange.trace.end(summary);
       deps.record(summary);
+      deps.witness.end(req, exchange, summary);
     });
     exchange.bytesOut = entry.body.length;
+    seeAnswer(exchange, entry.body);
     res.end(entry.body);
   };
 
@@ -143,11 +147,12 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
       bytesIn: 0,
       bytesOut: 0,
     };
+    deps.witness.begin(exchange, { direction: 'down', app, file });
     return { exchange, entry };
   };
 
   return (req, res) => {
-    const found = req.method === 'GET' && !deps.isDraining() ? find(req) : undefined;
+    const found = req.method === 'GET' && !deps.isDraining() && !deps.witness.isBlind ? find(req) : undefined;
     if (found) answer(req, res, found.exchange, found.entry).catch(() => res.destroy());
     else longWay(req, res);
   };

@@ -15,13 +15,13 @@ export type UploadedFile = { uuid: string; secret: string | undefined };
  */
 export async function learnUpload(
   { outcome, sentAt }: Forwarded,
-  { app }: Bearer,
+  { app, isReported }: Bearer,
   { access, clock, answer }: { access: Pick<Access, 'learnUpload'>; clock: Clock; answer: { idleMs: number } },
 ): Promise<{ outcome: Outcome; files: UploadedFile[] }> {
   const read = await readWhole(outcome, { clock, answer });
   const isUsual = outcome.kind === 'answer' && outcome.status === 200;
   const files = read.whole && isUsual ? filesIn(read.whole) : [];
-  for (const { uuid, secret } of files) access.learnUpload(app, uuid, secret, sentAt);
+  if (!isReported) for (const { uuid, secret } of files) access.learnUpload(app, uuid, secret, sentAt);
   return { outcome: read.outcome, files };
 }
 

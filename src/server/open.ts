@@ -21,6 +21,18 @@ export function open(req: IncomingMessage): Opened {
   return { target, query };
 }
 
+/** Which app a request is for, before anything of it is judged; undefined where that cannot be read. */
+export function readApp(req: IncomingMessage): string | undefined {
+  const target = siblingOf(req)?.app ?? readingOf(req);
+  return 'org' in target ? `${target.org}/${target.app}` : undefined;
+}
+
+/** Which file it is for, likewise. */
+export function readFile(req: IncomingMessage): string | undefined {
+  const target = readingOf(req);
+  return 'allowed' in target ? undefined : target.file;
+}
+
 /** The same for a path beside the files. */
 export function openSibling(req: IncomingMessage): Sibling {
   const sibling = siblingOf(req);

@@ -9,16 +9,20 @@
  */
 import type { Request } from 'express';
 import { GatewayError } from '../errors.ts';
+import { allow } from '../policy/decision.ts';
 import { maxBodyBytes } from '../policy/size.ts';
 import { siblingHeaders } from '../upstream/headers.ts';
 import type { Outcome } from '../upstream/send.ts';
 import type { SpooledBody } from '../upstream/spooled-body.ts';
 import { admit, admitBody } from './admit.ts';
-import { letContinue } from './edge.ts';
+import { letContinue, siblingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { forward } from './forward.ts';
+import { refuseParts } from './inspect.ts';
 import { limit } from './limit.ts';
 import { filesIn } from './learn-upload.ts';
+import type { Content } from './movement.ts';
+import { readApp } from './open.ts';
 import { atOurPlace } from './public-url.ts';
 import { readWhole } from './read-whole.ts';
 import { respond } from './respond.ts';
@@ -51,14 +55,17 @@ export const sendPart =
   (deps: SharedFileDeps): Handler =>
   async (req, res, exchange) => {
     exchange.route = 'part-upload';
+    const movement = deps.witness.begin(exchange, { direction: 'up', app: readApp(req), file: siblingOf(req)?.id });
     const admitted = await admitSibling(req, exchange, deps);
-    const { announcedBytes, watch } = admitPart(req, deps);
+    refuseParts(admitted.target.app, exchange, deps);
+    const { announcedBytes, watch, form } = admitPart(req, deps, movement.content);
     await limit(req, res, exchange, admitted.token.value, deps.limit);
     letContinue(req, res);
     const limits = { announcedBytes, maxBytes: maxBodyBytes(deps.size), watch };
     await using taken = await takeBody(req, limits, exchange, deps);
     const { body } = taken;
-    const counted = watch ? Math.max(watch.fileBytes, body.bytes - FREE_BYTES) : body.bytes;
+    movement.bytes = form?.fileBytes ?? body.bytes;
+    const counted = form ? Math.max(form.fileBytes, body.bytes - FREE_BYTES) : body.bytes;
     const outcome = await sendCounted(req, admitted, body, counted, exchange, deps);
     await respond(unstored(outcome, exchange), req, res, exchange, deps);
   };
@@ -78,7 +85,10 @@ export const endParts =
 
 async function sendSmall(req: Request, res: Parameters<Handler>[1], exchange: Exchange, deps: SharedFileDeps) {
   exchange.route = 'part-upload';
+  if (req.method === 'POST')
+    deps.witness.begin(exchange, { direction: 'up', app: readApp(req), file: siblingOf(req)?.id });
   const { target, token, bearer } = await admitSibling(req, exchange, deps);
+  if (req.method !== 'DELETE') refuseParts(target.app, exchange, deps);
   const maxBytes = Math.min(deps.siblings.maxBytes, FEW_BYTES);
   const announcedBytes = admitBody(req, maxBytes);
   await limit(req, res, exchange, token.value, deps.limit);
@@ -91,11 +101,24 @@ async function sendSmall(req: Request, res: Parameters<Handler>[1], exchange: Ex
 }
 
 /** Web SDKs send a form, native ones the bytes themselves. */
-function admitPart(req: Request, { size }: SharedFileDeps) {
+function admitPart(req: Request, { size }: SharedFileDeps, content: Content | undefined) {
   const isPlain = /^[ \t]*application\/octet-stream[ \t]*(?:;|$)/i.test(req.headers['content-type'] ?? '');
-  if (!isPlain) return admit(req, size, 'part_file');
-  return { announcedBytes: admitBody(req, size.fileBytes), watch: undefined };
+  if (!isPlain) {
+    const { announcedBytes, watch } = admit(req, size, 'part_file', content);
+    return { announcedBytes, watch, form: watch };
+  }
+  const watch = content && watchPlain(content);
+  return { announcedBytes: admitBody(req, size.fileBytes), watch, form: undefined };
 }
+
+/** Shows a body that is nothing but bytes. */
+const watchPlain = (content: Content) => ({
+  push(bytes: Uint8Array) {
+    content.take(bytes);
+    return allow;
+  },
+  end: () => allow,
+});
 
 async function sendCounted(
   req: Request,

@@ -1,25 +1,28 @@
 import type { Access, Asked } from '../access/access.ts';
 import type { Bearer } from '../access/bearer.ts';
 import { GatewayError } from '../errors.ts';
-import type { Token } from '../policy/token.ts';
+import type { Shown } from './authorize.ts';
 import type { Exchange } from './exchange.ts';
 
-type Known = Pick<Access, 'identify' | 'lookUp' | 'refusalOf'>;
+type Known = Pick<Access, 'identify' | 'identifyReported' | 'lookUp' | 'refusalOf'>;
 
 /**
  * The phase that finds out what the upstream has lately said of this bearer, to this replica or another. One that was
  * refused a moment ago is refused again, and costs nothing.
  */
-export const recognise = (access: Known, { app = '' }: Exchange, token: Token): Promise<Bearer> =>
-  unlessRefused(access, access.identify(app, token));
+export const recognise = (access: Known, { app = '' }: Exchange, token: Shown): Promise<Bearer> =>
+  unlessRefused(access, identify(access, app, token));
 
 /** The same for a download, whose reader may have no token. */
 export const recogniseReader = (
   access: Known & Pick<Access, 'identifyNobody'>,
   { app = '' }: Exchange,
-  token: Token | undefined,
+  token: Shown | undefined,
   asked: Asked,
-): Promise<Bearer> => unlessRefused(access, token ? access.identify(app, token) : access.identifyNobody(app, asked));
+): Promise<Bearer> => unlessRefused(access, token ? identify(access, app, token) : access.identifyNobody(app, asked));
+
+const identify = (access: Known, app: string, token: Shown): Bearer =>
+  token.isReported ? access.identifyReported(app, token.value) : access.identify(app, token);
 
 async function unlessRefused(access: Known, bearer: Bearer): Promise<Bearer> {
   await access.lookUp(bearer);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
-import { type ErrorCode, KINDS } from '../errors.ts';
+import { type ErrorCode, isDenial, KINDS } from '../errors.ts';
 import { errorBody } from './fail.ts';
 import type { Summary } from './summarize.ts';
 
@@ -21,7 +21,9 @@ export function refuseOnSocket(code: ErrorCode, socket: Socket, { clock, record,
   const { status, source } = KINDS[code];
   const now = clock.now();
   const id = randomUUID();
-  record({ ...NOTHING_KNOWN, id, client: socket.remoteAddress ?? 'unknown', status, error: code, source });
+  const decided = isDenial(code) ? ({ decision: 'deny', decisionReason: code } as const) : NOT_DENIED;
+  const client = socket.remoteAddress ?? 'unknown';
+  record({ ...NOTHING_KNOWN, ...decided, id, client, status, error: code, source });
   const body = errorBody({ code }, now, now);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`,
@@ -42,6 +44,8 @@ export function refuseOnSocket(code: ErrorCode, socket: Socket, { clock, record,
   socket.resume();
 }
 
+const NOT_DENIED = { decision: 'allow', decisionReason: undefined } as const;
+
 /** The summary of a request of which not even the method is certain. */
 const NOTHING_KNOWN = {
   traceId: undefined,
@@ -50,6 +54,10 @@ const NOTHING_KNOWN = {
   app: undefined,
   reason: undefined,
   cause: undefined,
+  wouldDeny: undefined,
+  wouldDenyReason: undefined,
+  scan: undefined,
+  scanMs: undefined,
   upstreamStatus: undefined,
   cache: undefined,
   attempts: 0,

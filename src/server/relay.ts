@@ -15,7 +15,7 @@ export function relay(
   res: ServerResponse,
   { maxBytes, idleMs }: RelayLimits,
   clock: Clock,
-  count: (bytes: number) => void,
+  see: (bytes: Buffer) => void,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let total = 0;
@@ -50,7 +50,7 @@ export function relay(
     const ready = held;
     held = chunk;
     if (ready === undefined) return;
-    count(ready.length);
+    see(ready);
     if (!res.write(ready)) body.pause();
   };
   const onDrain = () => {
@@ -68,7 +68,7 @@ export function relay(
   body.on('data', onData).resume();
   // The last bytes may still be on their way to a slow client: the idle timer goes on until they are out.
   body.once('end', () => {
-    count(held?.length ?? 0);
+    if (held) see(held);
     res.end(held);
   });
   const onBodyClose = () => {

@@ -12,6 +12,7 @@ import { skip } from '../upstream/skip.ts';
 import type { Exchange } from './exchange.ts';
 import { type Dialect, statusIn } from './dialect.ts';
 import { passRedirect, type PassRules } from './pass-redirect.ts';
+import { seeAnswer } from './movement.ts';
 import { relay, type RelayLimits } from './relay.ts';
 import { serverTiming } from './told.ts';
 
@@ -54,7 +55,8 @@ export async function respond(
   deps: RespondDeps,
 ): Promise<void> {
   if (outcome.kind !== 'failure') exchange.upstreamStatus = outcome.status;
-  if (deps.tell.serverTiming) res.setHeader('Server-Timing', serverTiming(exchange.trail));
+  if (deps.tell.serverTiming)
+    res.setHeader('Server-Timing', serverTiming({ ...exchange.trail, scanMs: exchange.scan?.ms }));
   switch (outcome.kind) {
     case 'failure':
       exchange.failure = { sent: outcome.sent };
@@ -147,7 +149,10 @@ async function passAnswer(
   if (req.method === 'POST') res.setHeader('Cache-Control', 'no-store');
   if (whole !== undefined) {
     if (status !== 204) res.setHeader('Content-Length', whole.length);
-    if (req.method !== 'HEAD') exchange.bytesOut = whole.length;
+    if (req.method !== 'HEAD') {
+      exchange.bytesOut = whole.length;
+      seeAnswer(exchange, whole);
+    }
     res.end(whole);
     return;
   }
@@ -158,7 +163,8 @@ async function passAnswer(
       return;
     }
     await relay(body, res, answer, clock, (bytes) => {
-      exchange.bytesOut += bytes;
+      exchange.bytesOut += bytes.length;
+      seeAnswer(exchange, bytes);
     });
     release();
   } catch (thrown) {

@@ -9,6 +9,7 @@ import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { fail } from './fail.ts';
+import type { Witness } from './movement.ts';
 import { summarize, type Summary } from './summarize.ts';
 
 /** A request's phases in order; whatever it throws ends the exchange with the one error answer. */
@@ -19,6 +20,7 @@ export type ServeDeps = {
   clock: Clock;
   record: (summary: Summary) => void;
   tracing: Pick<Tracing, 'begin'>;
+  witness: Witness;
   discard: DiscardLimits;
   compat: Dialect;
   isDraining: () => boolean;
@@ -54,5 +56,6 @@ export const serve =
       const summary = summarize(req, res, exchange, deps.clock.now());
       exchange.trace.end(summary);
       deps.record(summary);
+      deps.witness.end(req, exchange, summary);
     }
   };

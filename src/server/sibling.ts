@@ -2,13 +2,12 @@ import type { Request } from 'express';
 import type { Bearer } from '../access/bearer.ts';
 import { GatewayError } from '../errors.ts';
 import type { Sibling } from '../policy/passthrough.ts';
-import type { Token } from '../policy/token.ts';
 import type { PartSums } from '../quota/part-sums.ts';
 import { siblingHeaders } from '../upstream/headers.ts';
 import type { Method, Outcome } from '../upstream/send.ts';
 import type { Spool } from '../upstream/spool.ts';
 import { admitBody } from './admit.ts';
-import { authorizeApp, authorizeBearer, type AuthorizePolicy } from './authorize.ts';
+import { authorizeApp, authorizeBearer, type AuthorizePolicy, type Shown } from './authorize.ts';
 import { letContinue } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { forward, type ForwardDeps } from './forward.ts';
@@ -57,7 +56,7 @@ export const sibling =
   };
 
 /** Who asks for a path beside the files, and for which. */
-export type AdmittedSibling = { target: Sibling; token: Token; bearer: Bearer };
+export type AdmittedSibling = { target: Sibling; token: Shown; bearer: Bearer };
 
 /** The phases that all of them begin with: open, authorize, recognise. */
 export async function admitSibling(

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { KINDS } from '../errors.ts';
+import { isDenial, KINDS } from '../errors.ts';
 import type { Exchange, Route } from './exchange.ts';
 
 /** What is recorded of one exchange: the one line that the log gets. Holds nothing that a client can fill with a secret. */
@@ -18,12 +18,20 @@ export type Summary = {
   source: string | undefined;
   reason: string | undefined;
   cause: string | undefined;
+  /** Whether this gateway's own policies let it go, and the code of the one that did not… */
+  decision: 'allow' | 'deny';
+  decisionReason: string | undefined;
+  /** …or that would not have, were it not set to report; and why. */
+  wouldDeny: string | undefined;
+  wouldDenyReason: string | undefined;
   upstreamStatus: number | undefined;
   /** `memory`, `disk`, `grace`, or why the upstream was asked: `uri-miss`, `request`, `bypass`. */
   cache: string | undefined;
   attempts: number;
   queuedMs: number;
   upstreamMs: number;
+  scan: string | undefined;
+  scanMs: number | undefined;
   durationMs: number;
   bytesIn: number;
   bytesOut: number;
@@ -35,7 +43,8 @@ const PLAUSIBLE_NAME = /^[^/]{1,36}\/[^/]{1,36}$/;
 
 /** Makes the record of an exchange at its end. */
 export function summarize(req: IncomingMessage, res: ServerResponse, exchange: Exchange, now: number): Summary {
-  const { error, trail } = exchange;
+  const { error, trail, wouldDeny } = exchange;
+  const isDenied = error !== undefined && isDenial(error.code);
   return {
     id: exchange.id,
     traceId: exchange.trace.traceId,
@@ -49,11 +58,17 @@ export function summarize(req: IncomingMessage, res: ServerResponse, exchange: E
     source: error && KINDS[error.code].source,
     reason: error?.reason,
     cause: error?.cause instanceof Error ? error.cause.message : undefined,
+    decision: isDenied ? 'deny' : 'allow',
+    decisionReason: isDenied ? error.code : undefined,
+    wouldDeny: wouldDeny?.code,
+    wouldDenyReason: wouldDeny?.reason,
     upstreamStatus: exchange.upstreamStatus,
     cache: exchange.cache,
     attempts: trail.attempts,
     queuedMs: Math.round(trail.queuedMs),
     upstreamMs: Math.round(trail.upstreamMs),
+    scan: exchange.scan?.verdict,
+    scanMs: exchange.scan && Math.round(exchange.scan.ms),
     durationMs: now - exchange.startedAt,
     bytesIn: exchange.bytesIn,
     bytesOut: exchange.bytesOut,

@@ -28,9 +28,15 @@ export function cacheStatus(note: CacheNote): string {
   ].join('; ');
 }
 
-/** Where the time went, as a `Server-Timing` field (W3C): waiting for slots, and for the upstream. */
-export const serverTiming = ({ queuedMs, upstreamMs }: Pick<Trail, 'queuedMs' | 'upstreamMs'>): string =>
-  `queue;dur=${tenths(queuedMs)}, upstream;dur=${tenths(upstreamMs)}`;
+/** Where the time went, as a `Server-Timing` field (W3C): the scan, waiting for slots, and for the upstream. */
+export const serverTiming = ({
+  queuedMs,
+  upstreamMs,
+  scanMs,
+}: Pick<Trail, 'queuedMs' | 'upstreamMs'> & { scanMs?: number | undefined }): string => {
+  const scan = scanMs === undefined ? '' : `scan;dur=${tenths(scanMs)}, `;
+  return `${scan}queue;dur=${tenths(queuedMs)}, upstream;dur=${tenths(upstreamMs)}`;
+};
 
 const tenths = (ms: number): number => Math.round(Math.max(0, ms) * 10) / 10;
 

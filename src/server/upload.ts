@@ -7,8 +7,10 @@ import { authorize, type AuthorizePolicy } from './authorize.ts';
 import { letContinue } from './edge.ts';
 import { forward, type ForwardDeps } from './forward.ts';
 import { limit, type LimitRules } from './limit.ts';
+import { inspect, type InspectDeps } from './inspect.ts';
 import { learnUpload } from './learn-upload.ts';
-import { open } from './open.ts';
+import type { Witness } from './movement.ts';
+import { open, readApp } from './open.ts';
 import { atOurPlace } from './public-url.ts';
 import { recognise } from './recognise.ts';
 import { respond, type RespondDeps } from './respond.ts';
@@ -19,7 +21,9 @@ import type { Warmer } from './warm.ts';
 /** What an upload needs on its way. */
 export type UploadDeps = RespondDeps &
   ForwardDeps &
-  TakeDeps & {
+  TakeDeps &
+  InspectDeps & {
+    witness: Witness;
     authorize: AuthorizePolicy;
     size: SizePolicy;
     limit: LimitRules;
@@ -34,14 +38,16 @@ export const upload =
   (deps: UploadDeps): Handler =>
   async (req, res, exchange) => {
     exchange.route = 'upload';
+    const movement = deps.witness.begin(exchange, { direction: 'up', app: readApp(req) });
     const { target } = open(req);
     const token = authorize(req, target, deps.authorize, exchange);
-    const { announcedBytes, watch } = admit(req, deps.size);
+    const { announcedBytes, watch } = admit(req, deps.size, 'file', movement.content);
     const bearer = await recognise(deps.access, exchange, token);
     await limit(req, res, exchange, token.value, deps.limit);
     letContinue(req, res);
     const limits = { announcedBytes, maxBytes: maxBodyBytes(deps.size), watch };
     await using taken = await takeBody(req, limits, exchange, deps);
+    await inspect(watch, taken.body, target, exchange, deps);
     const request = {
       method: 'POST',
       path: upstreamPath(target),
@@ -50,7 +56,8 @@ export const upload =
     } as const;
     const forwarded = await forward(deps, request, { kind: 'upload', bearer }, exchange);
     const { outcome, files } = await learnUpload(forwarded, bearer, deps);
-    if (beginsAsPicture(watch.fileHead)) {
+    movement.files = files.map(({ uuid }) => uuid);
+    if (exchange.wouldDeny === undefined && beginsAsPicture(watch.fileHead)) {
       for (const { uuid: file, secret } of files) {
         deps.warmer?.add({ bearer, file, secret, path: upstreamPath({ ...target, file, query: '' }) });
       }

@@ -62,13 +62,11 @@ export function downloadHeaders(incoming: IncomingHttpHeaders, token: string): R
 
 /** The fields of a request to a path beside the files, as they go upstream; a login may have no token. */
 export function siblingHeaders(incoming: IncomingHttpHeaders, token: string | undefined): Record<string, string> {
-  const { authorization, ...rest } = common(token ?? '');
   return {
     accept: '*/*',
     ...pick(incoming, SIBLING_FIELDS),
     'accept-encoding': 'identity',
-    ...rest,
-    ...(token === undefined ? {} : { authorization }),
+    ...common(token ?? ''),
   };
 }
 

@@ -9,6 +9,7 @@ export type Program = { command: string; debianPackage: string };
 export const PROGRAMS: Program[] = [
   { command: 'redis-server', debianPackage: 'redis-server' },
   { command: 'openssl', debianPackage: 'openssl' },
+  { command: 'clamd', debianPackage: 'clamav-daemon' },
   { command: 'chromium', debianPackage: 'chromium' },
 ];
 

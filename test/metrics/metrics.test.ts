@@ -14,6 +14,7 @@ const COUNTED: Counted = {
   status: 200,
   error: undefined,
   source: undefined,
+  wouldDeny: undefined,
   app: 'o/a',
   cache: undefined,
   attempts: 1,
@@ -93,6 +94,15 @@ describe('what is counted of a request', () => {
     const seen = await look();
     expect(seen.value(name, { reason: error })).toBe(1);
     expect(seen.value('chatfiles_policy_refusals_total')! + seen.value('chatfiles_request_failures_total')!).toBe(1);
+  });
+
+  it('is apart that a policy would have refused it that only reports', async () => {
+    const { metrics, look } = open();
+    metrics.record({ ...COUNTED, wouldDeny: 'TOKEN_EXPIRED' });
+    const seen = await look();
+    expect(seen.value('chatfiles_policy_reports_total', { reason: 'TOKEN_EXPIRED' })).toBe(1);
+    expect(seen.value('chatfiles_policy_reports_total')).toBe(1);
+    expect(seen.value('chatfiles_policy_refusals_total')).toBe(0);
   });
 
   it('is no refusal that its client has left', async () => {

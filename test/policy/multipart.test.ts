@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { watchMultipart } from '../../src/policy/multipart.ts';
-import { formData, LIMITS, watch } from './multipart-kit.ts';
+import { formData, LIMITS, pieces, watch } from './multipart-kit.ts';
 
 const part = (head: string, content: string): string => `--b\r\n${head}\r\n\r\n${content}\r\n`;
 const named = (name: string, content: string): string =>
@@ -170,10 +170,27 @@ describe('the count of the file', () => {
     expect(seen).toMatchObject({ verdict: 'allowed', fileBytes: 5, fileHead: 'hello' });
   });
 
-  test('keeps a copy of the first 64 bytes', () => {
-    const content = Array.from({ length: 100 }, (_, index) => String.fromCharCode(33 + index)).join('');
+  test('keeps a copy of the first 4 KB', () => {
+    const content = Array.from({ length: 5000 }, (_, index) => String.fromCharCode(33 + (index % 90))).join('');
     for (const size of [1, 7, 65_536]) {
-      expect(watch(bytes(named('file', content) + END), { sizes: [size] }).fileHead).toBe(content.slice(0, 64));
+      expect(watch(bytes(named('file', content) + END), { sizes: [size] }).fileHead).toBe(content.slice(0, 4096));
+    }
+  });
+
+  test.each([1, 2, 3, 7, 64, 65_536])('shows where the file stands and what is in it, in pieces of %i', (size) => {
+    const content = 'a\r\n--\r\n--o\r\n-\r\n--c'.repeat(50);
+    for (const before of ['', 'preamble\r\n']) {
+      const body = bytes(before + named('x', 'y'.repeat(500)) + named('file', content) + named('z', 'y') + END);
+      const shown: Buffer[] = [];
+      const opened = watchMultipart(formData('b'), {
+        ...LIMITS,
+        onFile: (piece) => void shown.push(Buffer.from(piece)),
+      });
+      if ('allowed' in opened) throw new Error(opened.reason);
+      for (const piece of pieces(body, [size])) opened.push(piece);
+      expect(opened.end()).toEqual({ allowed: true });
+      expect(Buffer.concat(shown).toString()).toBe(content);
+      expect(body.toString('latin1', opened.fileStart, opened.fileStart + opened.fileBytes)).toBe(content);
     }
   });
 

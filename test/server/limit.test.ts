@@ -6,6 +6,7 @@ import { systemClock } from '../../src/clock.ts';
 import type { ClientVerdict } from '../../src/quota/local-count.ts';
 import { createClientKey } from '../../src/server/client.ts';
 import { limit } from '../../src/server/limit.ts';
+import { createWitness } from '../../src/server/movement.ts';
 import { serve } from '../../src/server/serve.ts';
 import { createPlainTracing } from '../../src/tracing/trace.ts';
 import type { Summary } from '../../src/server/summarize.ts';
@@ -39,6 +40,7 @@ async function ask(verdict: ClientVerdict, status = 503) {
     discard: { discardBytes: 0, discardMs: 0 },
     compat: { throttledStatus: 503, unavailableStatus: 502 },
     isDraining: () => false,
+    witness: createWitness(undefined, { digest: false, fileNames: false, required: false }),
   };
   const app = express();
   app.get(

@@ -13,7 +13,7 @@ function start() {
   const res = new ServerResponse(new IncomingMessage(new Socket()));
   let counted = 0;
   const done = relay(body, res, LIMITS, clock, (bytes) => {
-    counted += bytes;
+    counted += bytes.length;
   });
   const end = () => {
     body.complete = true;

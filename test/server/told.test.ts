@@ -40,6 +40,12 @@ describe('where the time went', () => {
       { value: 'upstream', kind: 'token', parameters: { dur: upstream } },
     ]);
   });
+
+  it('begins with the scan, where there was one', () => {
+    expect(serverTiming({ queuedMs: 1, upstreamMs: 2, scanMs: 3.456 })).toBe(
+      'scan;dur=3.5, queue;dur=1, upstream;dur=2',
+    );
+  });
 });
 
 const failing = (code: string) => Object.assign(new Error(`connect ${code} 10.1.2.3:443`), { code });

@@ -1,0 +1,81 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createAudit } from '../../src/audit/audit.ts';
+import { auditSchema } from '../../src/audit/config.ts';
+import { systemClock } from '../../src/clock.ts';
+import { until } from '../kit/cached.ts';
+
+const ENTRY = {
+  id: 'x'.repeat(1000),
+  client: '192.0.2.1',
+  app: 'o1/a1',
+  token: undefined,
+  route: 'upload',
+  direction: 'up',
+  files: [],
+  name: undefined,
+  bytes: 5,
+  type: undefined,
+  sha256: undefined,
+  scan: undefined,
+  decision: 'allow',
+  reason: undefined,
+  wouldDeny: undefined,
+  status: 200,
+  done: true,
+  from: undefined,
+} as const;
+
+function open(to: string) {
+  const notices: string[] = [];
+  const lines: string[] = [];
+  const audit = createAudit(auditSchema.parse({ to }), {
+    digestKey: 'k'.repeat(32),
+    streamOf: (name) => ({ write: (line: string) => void lines.push(`${name}: ${line}`) }),
+    notice: (_level, message, details) => void notices.push(`${message} ${JSON.stringify(details ?? {})}`),
+    clock: systemClock,
+  });
+  if (audit) onTestFinished(() => audit[Symbol.asyncDispose]());
+  return { audit, notices, lines };
+}
+
+describe('the audit log', () => {
+  it('is none where it is off', () => {
+    expect(open('off').audit).toBeUndefined();
+  });
+
+  it.each(['stdout', 'stderr'])('goes to %s where that is wished for', (to) => {
+    const { audit, lines } = open(to);
+    audit?.write(ENTRY);
+    expect(lines).toEqual([expect.stringMatching(new RegExp(`^${to}: {"log":"audit",.*}\n$`))]);
+    expect(audit?.trouble).toBeUndefined();
+  });
+
+  it('says that fingerprints do not last without a key', () => {
+    const notices: string[] = [];
+    const audit = createAudit(auditSchema.parse({ to: 'stdout' }), {
+      digestKey: undefined,
+      streamOf: () => ({ write() {} }),
+      notice: (_level, message) => void notices.push(message),
+      clock: systemClock,
+    });
+    expect(audit).toBeDefined();
+    expect(notices).toEqual([expect.stringContaining('secrets.digestKey is not set')]);
+  });
+
+  it('counts lines that find no room, and tells of them once in a while and not each time', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'audit-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    await mkdir(join(folder, 'audit.log'));
+    const { audit, notices } = open(join(folder, 'audit.log'));
+    await until(() => audit?.trouble !== undefined);
+    for (let index = 0; index < 2000; index += 1) audit?.write(ENTRY);
+    const { written = 0, lost = 0 } = audit?.stats() ?? {};
+    expect(written + lost).toBe(2000);
+    expect(lost).toBeGreaterThan(500);
+    expect(notices.filter((text) => text.startsWith('audit lines were lost'))).toHaveLength(1);
+    expect(notices[0]).toContain('audit lines cannot be written to');
+  });
+});
