@@ -28,6 +28,7 @@ const UPSTREAM = 'UpstreamException';
 /** The table of all kinds, by the code that logs and metrics use. */
 export const KINDS = {
   REQUEST_MALFORMED: kind(400, 'downstream', 'illegal_argument', ARGUMENT, 'The request is malformed.'),
+  TLS_REQUIRED: kind(400, 'downstream', 'illegal_argument', ARGUMENT, 'TLS is spoken here: use https://.'),
   HOST_INVALID: kind(400, 'downstream', 'illegal_argument', ARGUMENT, 'One valid Host header must be given.'),
   FIELD_REPEATED: kind(
     400,

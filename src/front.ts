@@ -8,11 +8,12 @@ import { createDestinationPolicy } from './policy/destination.ts';
 import { createPassthrough, type Passthrough } from './policy/passthrough.ts';
 import { maxBodyBytes } from './policy/size.ts';
 import { createLocalAllowance } from './quota/client-limit.ts';
-import { type AppDeps, corsFields, createApp, SECURITY_FIELDS, SECURITY_HEADERS } from './server/app.ts';
+import { type AppDeps, corsFields, createApp, securityFields } from './server/app.ts';
 import { createClientKey, type ForwardedWatch, networkOf, type Trusts } from './server/client.ts';
 import type { EdgeLimits } from './server/edge.ts';
 import type { FetchDeps } from './server/fetch-kept.ts';
 import { createHot } from './server/hot.ts';
+import { hstsSecondsOf } from './server/listen-config.ts';
 import { createWitness } from './server/movement.ts';
 import { createScanner } from './scan/scanner.ts';
 import type { RelayLimits } from './server/relay.ts';
@@ -48,8 +49,8 @@ export type Front = {
   handle: (req: IncomingMessage, res: ServerResponse) => void;
   readSibling: Passthrough | undefined;
   limits: EdgeLimits;
-  /** The lines that every answer has which is written on the bare socket; `raw` is what was read there last. */
-  refusalLines: (raw?: Buffer) => string[];
+  /** The lines that every answer has which is written on the bare socket, in TLS or not; `raw` is what was read there last. */
+  refusalLines: (isTls: boolean, raw?: Buffer) => string[];
   /** How a file is fetched that nobody has asked for yet. */
   fetching: FetchDeps;
 };
@@ -61,13 +62,17 @@ export function createFront(config: Config, deps: FrontDeps): Front {
   const appDeps = appDepsOf(config, fetching, deps);
   const app = createApp(appDeps);
   const trusts = app.get('trust proxy fn') as Trusts;
-  const commonFields = [...SECURITY_FIELDS, ...corsFields(config.cors)];
+  const commonFields = [...securityFields(appDeps.hstsSeconds), ...corsFields(config.cors)];
   const hot = createHot({ ...appDeps, clock, trusts, commonFields }, app);
   return {
     handle: stores.isCaching ? hot : app,
     readSibling: createPassthrough(config.passthrough),
     limits: config.limits,
-    refusalLines: (raw) => [...SECURITY_HEADERS, ...corsLinesOf(config.cors, raw)],
+    refusalLines: (isTls, raw) => [
+      // Over plain HTTP, nothing may be promised of TLS.
+      ...securityFields(isTls ? appDeps.hstsSeconds : 0).map(([name, value]) => `${name}: ${value}`),
+      ...corsLinesOf(config.cors, raw),
+    ],
     fetching,
   };
 }
@@ -179,6 +184,7 @@ function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps
     body: { idleMs: limits.bodyIdleMs, totalMs: limits.bodyTotalMs },
     trustedProxies: config.trustedProxies,
     cors: config.cors,
+    hstsSeconds: hstsSecondsOf(config.listen),
     publicUrl: config.publicUrl,
   };
 }

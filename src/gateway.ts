@@ -1,7 +1,9 @@
 /** The composition root: opens every room and hands each what it needs. */
 import { createServer } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
+import { openEntrance } from './entrance.ts';
 import { createFront, type Front } from './front.ts';
 import { closeServer, listen } from './listen.ts';
 import { createMetrics } from './metrics/metrics.ts';
@@ -60,6 +62,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   await using opening = new AsyncDisposableStack();
   const metrics = createMetrics({ ...config.metrics, version: VERSION }, clock);
   const tracing = opening.use(await openTracing(config.tracing, { clock, notice }));
+  const entrance = await openEntrance(config, { clock, notice });
   const stores = opening.use(await openStores(config, { clock, notice, watch: metrics.redis, resolve, proxyFor }));
   metrics.read(sourcesOf(config, stores));
   const record = (summary: Summary) => {
@@ -78,8 +81,12 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const edge = createEdge(
     metrics.active((req, res) => front.handle(req, res)),
     () => front.limits,
-    (code, socket, raw) => refuseOnSocket(code, socket, { clock, record, securityHeaders: front.refusalLines(raw) }),
+    (code, socket, raw) => {
+      const securityHeaders = front.refusalLines(socket instanceof TLSSocket, raw);
+      refuseOnSocket(code, socket, { clock, record, securityHeaders });
+    },
     (raw) => front.readSibling?.(raw),
+    entrance,
   );
   const drain = async (withinMs = DRAIN_MS) => {
     isDraining = true;
@@ -102,7 +109,9 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
 
   const reload = async (next: Config) => {
     const takeCertificates = await stores.certificates.renew(next.upstream);
+    const takeEntrance = await entrance.renew(next);
     takeCertificates();
+    takeEntrance(edge);
     stores.clientCount.retune(next.clientLimit);
     stores.loginCount.retune(next.loginLimit);
     front = createFront(next, ground);

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { Clock } from './clock.ts';
 
 /** An address that cannot be listened on; the message says which key to change. */
@@ -23,7 +24,7 @@ export async function listen(
   }
   const address = server.address() as AddressInfo;
   const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `http://${name}:${address.port}`;
+  return `${server instanceof TlsServer ? 'https' : 'http'}://${name}:${address.port}`;
 }
 
 /** How often idle connections are looked for while a server closes, in ms. */

@@ -7,6 +7,7 @@
 import { type Config, ConfigError, type Loaded } from './config.ts';
 import { takeOver } from './config/take-over.ts';
 import type { Notice } from './notice.ts';
+import { serverTlsFiles } from './server/tls.ts';
 
 /** How a reload ended: which keys were taken, and which wait for a restart; or all that is wrong. */
 export type ReloadResult =
@@ -69,5 +70,8 @@ export function createReload(running: Loaded, { load, apply, notice, onEnd, onFi
 }
 
 /** Every file that the configuration was read from or names certificates in. */
-const filesOf = ({ files, config: { upstream } }: Loaded): string[] =>
-  [...files, upstream.caFile, upstream.certFile, upstream.keyFile].filter((file) => file !== undefined);
+const filesOf = ({ files, config: { listen, upstream } }: Loaded): string[] => [
+  ...files,
+  ...serverTlsFiles(listen.tls),
+  ...[upstream.caFile, upstream.certFile, upstream.keyFile].filter((file) => file !== undefined),
+];

@@ -33,7 +33,24 @@ export function findClashes(config: Config, places: ReadonlyMap<string, Place>, 
 /** What the operator should know about a configuration that is valid. */
 export function findWarnings(config: Config, emulator: boolean): string[] {
   const warnings: string[] = [];
-  const { upstream, spool, limits, redirects } = config;
+  const { listen, upstream, spool, limits, redirects, publicUrl } = config;
+  if (listen.tls.clientCaFile !== undefined && listen.tls.clientCertificates === 'off') {
+    warnings.push(
+      'listen.tls.clientCaFile is set, but listen.tls.clientCertificates is off: nobody is asked for a certificate',
+    );
+  }
+  if (listen.tls.certFile !== undefined && publicUrl?.startsWith('http:')) {
+    warnings.push("publicUrl begins with http:, but the clients' port speaks TLS: links in answers would not work");
+  }
+  if (listen.proxyProtocol === 'off' && listen.proxyProtocolFrom.length > 0) {
+    warnings.push('listen.proxyProtocolFrom is set, but listen.proxyProtocol is off: no PROXY header is read');
+  }
+  if (listen.proxyProtocol === 'on' && typeof config.trustedProxies === 'number' && config.trustedProxies > 0) {
+    warnings.push(
+      'trustedProxies is a number, and listen.proxyProtocol is on: the address in a PROXY header counts as the first of ' +
+        'these proxies, so where that is the client itself, its X-Forwarded-For is believed; list addresses instead',
+    );
+  }
   if (emulator && upstream.url !== undefined) {
     warnings.push('upstream.url is set, but with --emulator everything goes to the embedded emulator, nothing to it');
   }

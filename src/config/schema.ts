@@ -14,12 +14,12 @@ import {
   compatSchema,
   corsSchema,
   limitsSchema,
-  listenSchema,
   publicUrlSchema,
   tellSchema,
   trustedProxiesSchema,
 } from '../server/config.ts';
 import { tracingSchema } from '../tracing/config.ts';
+import { listenSchema } from '../server/listen-config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 import { redirectsSchema } from '../upstream/redirects.ts';
 

@@ -4,7 +4,9 @@
 import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { systemClock } from '../clock.ts';
 import { showBytes } from '../quantity.ts';
+import { openServerTls } from '../server/tls.ts';
 import { openTls } from '../upstream/tls.ts';
 import { NOWHERE, type Place, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
@@ -15,6 +17,7 @@ export type Tried = { mistakes: { path: string; message: string }[]; warnings?: 
 /** Every part that can be tried; whoever reads a file that a key names has a line here. */
 const TRIALS: readonly ((config: Config) => Promise<Tried>)[] = [
   tryUpstreamTls,
+  tryServerTls,
   ({ spool }) => tryFolder(spool.dir, { path: 'spool.dir', sizePath: 'spool.diskBytes', bytes: spool.diskBytes }),
   ({ cache: { enabled, disk } }) =>
     tryFolder(enabled ? disk.dir : undefined, {
@@ -40,6 +43,13 @@ async function tryUpstreamTls({ upstream }: Config): Promise<Tried> {
   const tls = await openTls(upstream);
   const mistakes = 'mistakes' in tls ? tls.mistakes : [];
   return { mistakes: mistakes.map(({ key, message }) => ({ path: `upstream.${key}`, message })) };
+}
+
+async function tryServerTls({ listen }: Config): Promise<Tried> {
+  const tls = await openServerTls(listen.tls, systemClock.now());
+  if (tls === undefined) return { mistakes: [] };
+  if (!('mistakes' in tls)) return { mistakes: [], warnings: tls.warnings };
+  return { mistakes: tls.mistakes.map(({ key, message }) => ({ path: `listen.tls.${key}`, message })) };
 }
 
 /** What a folder is for: the key that names it, and how much it may come to hold. */

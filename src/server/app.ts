@@ -14,29 +14,33 @@ import { sharedFile, type SharedFileDeps, shareFile } from './shared-file.ts';
 import { sibling } from './sibling.ts';
 import { upload, type UploadDeps } from './upload.ts';
 
-/** What the routes need, and which peers may say whom they speak for (Express's `trust proxy`: addresses or a hop count). */
+/**
+ * What the routes need, which peers may say whom they speak for (Express's `trust proxy`: addresses or a hop count), and
+ * how long browsers are told to come by https only, 0 being nothing.
+ */
 export type AppDeps = ServeDeps &
   UploadDeps &
   DownloadDeps &
-  SharedFileDeps & { trustedProxies: string[] | number; cors: CorsConfig };
+  SharedFileDeps & { trustedProxies: string[] | number; cors: CorsConfig; hstsSeconds: number };
 
-/** The headers of every answer: what users upload must never run or be framed in this origin. */
-const securityHeaders = helmet({
-  contentSecurityPolicy: {
-    useDefaults: false,
-    directives: { defaultSrc: ["'none'"], sandbox: [], frameAncestors: ["'none'"] },
-  },
-  // Pictures are shown on the pages of other origins; that is what they are for.
-  crossOriginResourcePolicy: { policy: 'cross-origin' },
-  // TLS ends in front of the gateway, where alone it can be promised for the name.
-  strictTransportSecurity: false,
-});
+/**
+ * The headers of every answer: what users upload must never run or be framed in this origin. That browsers shall come by
+ * https only is said where TLS ends here; elsewhere it ends in front of the gateway, where alone it can be promised.
+ */
+const securityHeaders = (hstsSeconds: number) =>
+  helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'none'"], sandbox: [], frameAncestors: ["'none'"] },
+    },
+    // Pictures are shown on the pages of other origins; that is what they are for.
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+    strictTransportSecurity: hstsSeconds > 0 && { maxAge: hstsSeconds, includeSubDomains: false },
+  });
 
-/** The same fields, as name and value, for answers that are written at once… */
-export const SECURITY_FIELDS: readonly (readonly [string, string])[] = fieldsOf(securityHeaders);
-
-/** …and as lines, for those that are written without a response object. */
-export const SECURITY_HEADERS: readonly string[] = SECURITY_FIELDS.map(([name, value]) => `${name}: ${value}`);
+/** The same fields, as name and value, for answers that are written without Express. */
+export const securityFields = (hstsSeconds: number): readonly (readonly [string, string])[] =>
+  fieldsOf(securityHeaders(hstsSeconds));
 
 const LOGIN = siblingRoute('token');
 const SHARE_FILES = siblingRoute('share-files');
@@ -68,7 +72,7 @@ export function createApp(deps: AppDeps): Express {
   app.enable('case sensitive routing');
   app.enable('strict routing');
   app.set('trust proxy', deps.trustedProxies);
-  app.use(securityHeaders);
+  app.use(securityHeaders(deps.hstsSeconds));
   const cors = createCors(deps.cors);
   if (cors) app.use(cors.fields);
 

@@ -1,25 +1,15 @@
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { byteSize, HTTP_URL, milliseconds, port, status, whole, yesOrNo } from '../quantity.ts';
+import { listenAddress } from './listen-config.ts';
+import { ranges } from './ranges.ts';
 
 const MB = 1024 ** 2;
-
-const address = () => {
-  const error = 'must be the address or the host name to listen on, like 127.0.0.1, 0.0.0.0 or ::';
-  return z.string({ error }).regex(/^(?=.{1,253}$)[A-Za-z0-9:][A-Za-z0-9.:-]*$/, { error });
-};
-
-/** Where the gateway takes the clients' requests. */
-export const listenSchema = z.strictObject({
-  host: address().default('127.0.0.1').describe('The address to listen on for clients; 0.0.0.0 or :: for all.'),
-  port: port().default(8080).describe('The port to listen on for clients; 0 lets the system choose one.'),
-});
 
 const operatorTokenError = 'must be 16 to 512 letters, digits or any of ._~+/=-';
 
 /** Where the gateway tells about itself. */
 export const adminSchema = z.strictObject({
-  host: address()
+  host: listenAddress()
     .default('127.0.0.1')
     .describe(
       'The address of the admin port (health, metrics). Health is shown there to everybody: never open it to the world.',
@@ -32,7 +22,7 @@ export const adminSchema = z.strictObject({
     .describe("The operator's token, for what shows or changes more than health: the cache. Without it, nobody may.")
     .meta({ secret: true }),
   hosts: z
-    .array(address(), { error: 'must be a list of host names' })
+    .array(listenAddress(), { error: 'must be a list of host names' })
     .default(() => [])
     .describe('Names by which you reach this port, beside localhost and its address; others are refused.'),
 });
@@ -72,21 +62,12 @@ export const limitsSchema = z.strictObject({
 
 const proxyError =
   'must be a list of addresses or CIDR ranges, like 10.0.0.0/8, or one whole number from 0 to 32: how many proxies stand in front';
-const rangeError = 'must be an IP address or a CIDR range like 10.0.0.0/8';
 
 /** Whose word is taken for the address of the client. */
 export const trustedProxiesSchema = z
-  .union(
-    [
-      whole(0, 32),
-      z
-        .array(z.string({ error: rangeError }).superRefine(checkRange))
-        .max(1000, { error: 'must list no more than 1000 addresses' }),
-    ],
-    {
-      error: proxyError,
-    },
-  )
+  .union([whole(0, 32), ranges(proxyError)], {
+    error: proxyError,
+  })
   .default(() => [])
   .describe(
     'The proxies in front whose X-Forwarded-For is believed: addresses, CIDR ranges, or a number of proxies. Empty: nobody.',
@@ -148,8 +129,6 @@ export const publicUrlSchema = z
   .describe('The address under which clients reach the gateway, like https://files.example.com.')
   .meta(HTTP_URL);
 
-/** The address of the clients' port. */
-export type ListenConfig = z.output<typeof listenSchema>;
 /** The address of the admin port. */
 export type AdminConfig = z.output<typeof adminSchema>;
 /** The limits of what a client may send. */
@@ -163,18 +142,4 @@ export type TrustedProxies = z.output<typeof trustedProxiesSchema>;
 
 function originError(): string {
   return 'must be an http or https URL without a path, like https://files.example.com';
-}
-
-function checkRange(text: string, context: z.RefinementCtx<string>): void {
-  const [host = '', prefix] = text.split('/');
-  // The parser also takes 127.1 and 0x7f.0.0.1, which hardly anybody means, and zones, which no peer address has.
-  const known = host.includes(':') ? ipaddr.IPv6.isValid(host) : ipaddr.IPv4.isValidFourPartDecimal(host);
-  if (!known || host.includes('%') || (text.includes('/') && !ipaddr.isValidCIDR(text))) {
-    context.addIssue({ code: 'custom', message: rangeError });
-  } else if (prefix !== undefined && Number(prefix) === 0) {
-    context.addIssue({
-      code: 'custom',
-      message: 'would trust every client to name its own address; list the addresses of your proxies',
-    });
-  }
 }

@@ -4,7 +4,7 @@
  * Express matches routes on a decoded path, in any spelling. So the raw target is read here by one strict pattern, and
  * Express is only ever shown the canonical path rebuilt from it.
  */
-import { createServer, METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { METHODS, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { type Denial } from '../policy/decision.ts';
@@ -12,6 +12,7 @@ import { checkFraming } from '../policy/head.ts';
 import type { Passthrough, Sibling, SiblingKind } from '../policy/passthrough.ts';
 import { readTarget, type Target } from '../policy/target.ts';
 import { Line } from './line.ts';
+import { createListener, type Entrance } from './listener.ts';
 
 /** Bounds of the server: ms for a head, in which something must move, for a whole request, between requests; connections. */
 export type EdgeLimits = {
@@ -68,13 +69,14 @@ export function letContinue(req: IncomingMessage, res: ServerResponse): void {
 
 /**
  * Makes the HTTP server in front of an application; `refuse` writes the answer to what could not even be parsed, and
- * `readSibling` reads what else may go through than files.
+ * `readSibling` reads what else may go through than files. Without an `entrance`, connections come in as they are.
  */
 export function createEdge(
   app: (req: IncomingMessage, res: ServerResponse) => void,
   limitsNow: () => EdgeLimits,
   refuse: (code: ErrorCode, socket: Socket, raw?: Buffer) => void,
   readSibling?: Passthrough,
+  entrance?: Entrance,
 ): Server {
   const lines = new WeakMap<Socket, Line>();
   const lineOf = (socket: Socket): Line => {
@@ -106,13 +108,17 @@ export function createEdge(
   const arrive = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) =>
     lineOf(req.socket).join({ req, res, begin: () => begin(req, res, expectsContinue) });
 
-  const server = createServer({
-    maxHeaderSize: MAX_HEAD_BYTES,
-    connectionsCheckingInterval: CHECK_MS,
-    // Judged in policy/head.ts, which can say so in JSON.
-    requireHostHeader: false,
-    noDelay: true,
-  });
+  const server = createListener(
+    {
+      maxHeaderSize: MAX_HEAD_BYTES,
+      connectionsCheckingInterval: CHECK_MS,
+      // Judged in policy/head.ts, which can say so in JSON.
+      requireHostHeader: false,
+      noDelay: true,
+    },
+    entrance,
+    { deadlineMs: () => limitsNow().headTimeoutMs, refusePlain: (socket) => refuse('TLS_REQUIRED', socket) },
+  );
   // Node drops what is above its count without a word; the size of the head bounds it, and policy/head.ts counts.
   server.maxHeadersCount = 0;
   boundEdge(server, limitsNow());

@@ -24,6 +24,8 @@ export type Exchange = {
   readonly signal: AbortSignal;
   /** The client's address, as far as proxies in front are believed. */
   readonly client: string;
+  /** Who the client is by its certificate, if it has shown one. */
+  readonly clientCert?: string | undefined;
   readonly trail: Trail;
   readonly trace: Trace;
   route: Route;

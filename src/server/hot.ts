@@ -22,6 +22,7 @@ import { readWish } from '../policy/variant.ts';
 import { KEPT_FIELDS, VARY } from './answer-kept.ts';
 import { type AuthorizePolicy, mayComeWithoutToken } from './authorize.ts';
 import { addressOf, ignoredField, type Trusts } from './client.ts';
+import { clientCertOf } from './client-certificate.ts';
 import { readingOf } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
@@ -139,6 +140,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
       startedAt,
       signal: NEVER_LEAVES,
       client: addressOf(req, deps.trusts),
+      clientCert: clientCertOf(socket),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       trace: deps.tracing.begin(headers, id),
       route: isSmall ? 'thumbnail' : 'download',

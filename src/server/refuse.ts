@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { type ErrorCode, isDenial, KINDS } from '../errors.ts';
+import { clientCertOf } from './client-certificate.ts';
 import { errorBody } from './fail.ts';
 import type { Summary } from './summarize.ts';
 
@@ -23,7 +24,7 @@ export function refuseOnSocket(code: ErrorCode, socket: Socket, { clock, record,
   const id = randomUUID();
   const decided = isDenial(code) ? ({ decision: 'deny', decisionReason: code } as const) : NOT_DENIED;
   const client = socket.remoteAddress ?? 'unknown';
-  record({ ...NOTHING_KNOWN, ...decided, id, client, status, error: code, source });
+  record({ ...NOTHING_KNOWN, ...decided, id, client, clientCert: clientCertOf(socket), status, error: code, source });
   const body = errorBody({ code }, now, now);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`,

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Tracing } from '../tracing/trace.ts';
 import { addressOf, type Trusts } from './client.ts';
+import { clientCertOf } from './client-certificate.ts';
 import type { Dialect } from './dialect.ts';
 import type { DiscardLimits } from './discard.ts';
 import { signalOf } from './edge.ts';
@@ -36,6 +37,7 @@ export const serve =
       startedAt: deps.clock.now(),
       signal: signalOf(req),
       client: addressOf(req, req.app.get('trust proxy fn') as Trusts),
+      clientCert: clientCertOf(req.socket),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
       trace: deps.tracing.begin(req.headers, id),
       route: 'other',

@@ -12,6 +12,8 @@ export type Summary = {
   /** `org/app`, or "other" where that is not a plausible name. */
   app: string | undefined;
   client: string;
+  /** Who the client is by its certificate: a name and the start of a digest. */
+  clientCert?: string | undefined;
   status: number;
   /** The kind of failure, whose fault it was and why; absent when nothing failed. */
   error: string | undefined;
@@ -52,6 +54,7 @@ export function summarize(req: IncomingMessage, res: ServerResponse, exchange: E
     route: exchange.route,
     app: exchange.app === undefined || PLAUSIBLE_NAME.test(exchange.app) ? exchange.app : 'other',
     client: exchange.client,
+    clientCert: exchange.clientCert,
     // A client that left got no status at all; 499 says so.
     status: error?.code === 'CLIENT_GONE' ? error.status : res.statusCode,
     error: error?.code,

@@ -1,18 +1,11 @@
 import { z } from 'zod';
 import { byteSize, HTTP_URL, milliseconds, whole, yesOrNo } from '../quantity.ts';
+import { filePath } from '../pem.ts';
 
 const KB = 1024;
 const MB = KB ** 2;
 
 const PROXY_FORM = 'must be a URL like http://proxy.internal:3128 or https://user:password@proxy.internal:3128';
-
-const file = () => {
-  const error = 'must be the path of a file';
-  return z
-    .string({ error })
-    .min(1, { error })
-    .refine((path) => !path.includes('\0'), { error });
-};
 
 /** Keys that say nothing without another one. */
 const TOGETHER = [
@@ -60,7 +53,7 @@ export const upstreamSchema = z
     proxyFromEnvironment: yesOrNo()
       .default(false)
       .describe('Obey the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.'),
-    caFile: file()
+    caFile: filePath()
       .optional()
       .describe('A file of certificate authorities (PEM) that are trusted beside the public ones.')
       .meta({ reload: true }),
@@ -68,11 +61,11 @@ export const upstreamSchema = z
       .default(false)
       .describe('Trust those of caFile alone, and none of the public ones.')
       .meta({ reload: true }),
-    certFile: file()
+    certFile: filePath()
       .optional()
       .describe('The certificate (PEM, with its chain) that is shown to an upstream that asks for one.')
       .meta({ reload: true }),
-    keyFile: file().optional().describe('The private key (PEM) of certFile.').meta({ reload: true }),
+    keyFile: filePath().optional().describe('The private key (PEM) of certFile.').meta({ reload: true }),
     keyPassphrase: z
       .string({ error: 'must be a text' })
       .min(1, { error: 'must not be empty' })

@@ -42,6 +42,17 @@ test('a certificate and the key of another are told, with the place of the key',
   ]);
 });
 
+test("the files of the clients' port are tried too, and their time is told", async () => {
+  const [one, other] = await Promise.all([authority.issue('one'), authority.issue('other')]);
+  const files = (keyFile: string) => [`listen.tls.certFile=${one.certFile}`, `listen.tls.keyFile=${keyFile}`];
+  expect(await unusable(...files(other.keyFile))).toEqual([
+    expect.stringMatching(/^--set listen\.tls\.keyFile: is not the key of/),
+  ]);
+  expect(await unusable(...files(one.keyFile))).toEqual([
+    expect.stringMatching(/^the certificate in listen\.tls\.certFile .* runs out on .* UTC, in \d+ days: renew it$/),
+  ]);
+});
+
 test('files that are not there are told all at once', async () => {
   const told = await unusable('upstream.caFile=/none/a', 'upstream.certFile=/none/b', 'upstream.keyFile=/none/c');
   expect(told).toHaveLength(3);

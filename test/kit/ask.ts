@@ -1,5 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { request as requestTls } from 'node:https';
+import type { ConnectionOptions } from 'node:tls';
 
 /** What a client saw of an answer; the status is 0 when there was none. */
 export type Reply = {
@@ -11,21 +13,27 @@ export type Reply = {
   isWhole: boolean;
 };
 
-/** What is asked, and from which address of this machine; fetch would add fields of its own. */
+/** What is asked, from which address of this machine, and how; fetch would add fields of its own. */
 export type Question = {
   method?: string;
   headers?: Record<string, string | string[]>;
   body?: Uint8Array | undefined;
   from?: string;
+  /** How TLS is spoken with an https: address. */
+  tls?: ConnectionOptions;
+  /** Whose connections are used, if not one of its own. */
+  agent?: Agent;
 };
 
-/** Asks once, on a connection of its own; never rejects. */
-export function ask(url: string, { method = 'GET', headers = {}, body, from }: Question = {}): Promise<Reply> {
+/** Asks once, on a connection of its own unless an agent is given; never rejects. */
+export function ask(url: string, question: Question = {}): Promise<Reply> {
+  const { method = 'GET', headers = {}, body, from, tls = {}, agent } = question;
   return new Promise((resolve) => {
     const none = { status: 0, headers: {}, rawHeaders: [], body: Buffer.alloc(0), isWhole: false };
     const length = body ? { 'content-length': String(body.length) } : {};
     const source = from === undefined ? {} : { localAddress: from };
-    const outgoing = request(url, { method, headers: { ...length, ...headers }, agent: false, ...source });
+    const options = { method, headers: { ...length, ...headers }, agent: agent ?? false, ...source };
+    const outgoing = url.startsWith('https:') ? requestTls(url, { ...tls, ...options }) : request(url, options);
     outgoing.on('error', () => resolve(none));
     outgoing.on('response', (answer) => {
       const chunks: Buffer[] = [];

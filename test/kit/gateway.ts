@@ -3,11 +3,15 @@ import type { Clock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createEmulator, type Emulator, type EmulatorInput } from '../../src/emulator/emulator.ts';
 import { createGateway, type Gateway } from '../../src/gateway.ts';
+import type { Notice } from '../../src/notice.ts';
 import type { Summary } from '../../src/server/summarize.ts';
 import type { FollowWorld } from '../../src/upstream/follow.ts';
 
-/** A running gateway, the emulator behind it, and the summaries of the exchanges so far. */
-export type Running = { gateway: Gateway; emulator: Emulator; summaries: Summary[] };
+/** A running gateway, the emulator behind it, the summaries of the exchanges and the notices so far. */
+export type Running = { gateway: Gateway; emulator: Emulator; summaries: Summary[]; notices: Told[] };
+
+/** What the operator was told. */
+export type Told = { level: string; message: string; details: object | undefined };
 
 /** What a test may choose: keys as `path=value`, the emulator's options, another upstream, clock or world of redirects. */
 export type RunOptions = {
@@ -39,7 +43,14 @@ export async function startGateway({
   const { config } = await loadConfig({ env: {}, set: flags });
   const summaries: Summary[] = [];
   const record = (summary: Summary) => void summaries.push(summary);
-  const gateway = await createGateway(config, { record, ...(clock ? { clock } : {}), ...(storage ? { storage } : {}) });
+  const notices: Told[] = [];
+  const notice: Notice = (level, message, details) => void notices.push({ level, message, details });
+  const gateway = await createGateway(config, {
+    record,
+    notice,
+    ...(clock ? { clock } : {}),
+    ...(storage ? { storage } : {}),
+  });
   onTestFinished(() => gateway[Symbol.asyncDispose]());
-  return { gateway, emulator, summaries };
+  return { gateway, emulator, summaries, notices };
 }

@@ -2,8 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** A server program that tests run for real, and the Debian package that has it. */
-export type Program = { command: string; debianPackage: string };
+/**
+ * A server program that tests run for real, and the Debian package that has it; `part` is a file without which the program
+ * is there, but not all of it.
+ */
+export type Program = { command: string; debianPackage: string; part?: string };
+
+/** Where Debian puts the part of nginx that passes connections on. */
+export const NGINX_STREAM = '/usr/lib/nginx/modules/ngx_stream_module.so';
 
 /** The server programs that the tests need. */
 export const PROGRAMS: Program[] = [
@@ -11,6 +17,8 @@ export const PROGRAMS: Program[] = [
   { command: 'openssl', debianPackage: 'openssl' },
   { command: 'clamd', debianPackage: 'clamav-daemon' },
   { command: 'chromium', debianPackage: 'chromium' },
+  { command: 'nginx', debianPackage: 'nginx' },
+  { command: 'nginx', debianPackage: 'libnginx-mod-stream', part: NGINX_STREAM },
 ];
 
 /** Whether a command can be started from this machine's PATH. */
@@ -27,10 +35,11 @@ export function isOnPath(command: string, path = process.env['PATH'] ?? ''): boo
 
 /** Makes sure that every program can be started; throws one line that says what to install where it cannot help itself. */
 export function requirePrograms(programs: Program[]): void {
-  const missing = programs.filter(({ command }) => !isOnPath(command));
+  const lacks = ({ command, part }: Program) => !isOnPath(command) || (part !== undefined && !existsSync(part));
+  const missing = programs.filter(lacks);
   if (missing.length === 0) return;
   const packages = missing.map(({ debianPackage }) => debianPackage).join(' ');
-  const line = `The tests need ${missing.map(({ command }) => command).join(', ')} on PATH: apt-get install ${packages}`;
+  const line = `The tests need ${missing.map(({ command, part }) => part ?? command).join(', ')}: apt-get install ${packages}`;
   const canInstall = process.getuid?.() === 0 && existsSync('/etc/debian_version') && isOnPath('apt-get');
   if (!canInstall) throw new Error(line);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -47,6 +56,6 @@ export function requirePrograms(programs: Program[]): void {
   } catch (cause) {
     throw new Error(`${line} (installing it here failed)`, { cause });
   }
-  const still = missing.filter(({ command }) => !isOnPath(command));
+  const still = missing.filter(lacks);
   if (still.length > 0) throw new Error(line);
 }

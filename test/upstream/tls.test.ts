@@ -46,7 +46,7 @@ describe('files for TLS', () => {
     expect(await mistakesOf({ caFile: missing, certFile: ca.folder, keyFile: one.certFile })).toEqual([
       { key: 'caFile', message: `there is no such file: ${missing}` },
       { key: 'certFile', message: `is a folder; name the file in it: ${ca.folder}` },
-      { key: 'keyFile', message: 'holds no private key in PEM form that could be read' },
+      { key: 'keyFile', message: `holds no private key in PEM form that could be read: ${one.certFile}` },
     ]);
   });
 
@@ -56,7 +56,7 @@ describe('files for TLS', () => {
     await writeFile(empty, one.key);
     await writeFile(damaged, ca.cert + one.cert.replace('MII', 'MIX'));
     expect(await mistakesOf({ caFile: empty })).toEqual([
-      { key: 'caFile', message: 'holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)' },
+      { key: 'caFile', message: `holds no certificate in PEM form (-----BEGIN CERTIFICATE-----): ${empty}` },
     ]);
     expect(await mistakesOf({ caFile: damaged })).toMatchObject([
       { key: 'caFile', message: expect.stringMatching(/^certificate 2 of 2/) },
@@ -73,10 +73,10 @@ describe('files for TLS', () => {
     const { certFile, keyFile } = locked;
     expect(await mistakesOf({ certFile, keyFile, keyPassphrase: 'open sesame' })).toEqual([]);
     expect(await mistakesOf({ certFile, keyFile })).toEqual([
-      { key: 'keyPassphrase', message: 'is missing: the key in upstream.keyFile needs one' },
+      { key: 'keyFile', message: `is encrypted, and upstream.keyPassphrase is not set: ${keyFile}` },
     ]);
     expect(await mistakesOf({ certFile, keyFile, keyPassphrase: 'pa55word' })).toEqual([
-      { key: 'keyPassphrase', message: 'does not fit the key in upstream.keyFile' },
+      { key: 'keyFile', message: `is encrypted, and upstream.keyPassphrase does not fit: ${keyFile}` },
     ]);
   });
 
