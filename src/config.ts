@@ -4,6 +4,7 @@
 import { resolve } from 'node:path';
 import { findClashes, findWarnings } from './config/checks.ts';
 import { obeyEnvironment, type ProxyFor } from './config/environment-proxy.ts';
+import { obeyTracing } from './config/environment-tracing.ts';
 import { readConfigFile } from './config/file.ts';
 import { type Key, keysOf, treeOf } from './config/keys.ts';
 import { checkSetting, ConfigError, NOWHERE, type Place, type Problem, type Setting } from './config/problems.ts';
@@ -64,6 +65,7 @@ export async function loadConfig({
   const fromEnv = await readEnv(env, keys);
   const sources = [fromFile, fromEnv, readFlags(set, keys)].filter((source) => source !== undefined);
   const settings = sources.flatMap((source) => source.settings);
+  const warnings: string[] = [];
   const problems = sources.flatMap((source) => source.problems);
 
   const good: Setting[] = [];
@@ -84,11 +86,20 @@ export async function loadConfig({
   if (merged.data) {
     const obeyed = obeyEnvironment(merged.data, env, proxyFor);
     if (obeyed.place) places.set('upstream.proxy', obeyed.place);
-    problems.push(...findClashes(merged.data, places, emulator), ...obeyed.problems);
+    const traced = obeyTracing(merged.data, env);
+    if (traced.place) places.set('tracing.otlpUrl', traced.place);
+    warnings.push(...traced.warnings);
+    problems.push(...findClashes(merged.data, places, emulator), ...obeyed.problems, ...traced.problems);
   }
   if (problems.length > 0 || !merged.data) throw new ConfigError(problems);
   const files = [...(file === undefined ? [] : [resolve(file)]), ...fromEnv.files];
-  return { config: merged.data, warnings: findWarnings(merged.data, emulator), origins: places, files, readAt };
+  return {
+    config: merged.data,
+    warnings: [...findWarnings(merged.data, emulator), ...warnings],
+    origins: places,
+    files,
+    readAt,
+  };
 }
 
 const MISSING_URL: Problem = {

@@ -21,17 +21,22 @@ import type { RelayLimits } from './server/relay.ts';
 import type { Summary } from './server/summarize.ts';
 import type { Warmer } from './server/warm.ts';
 import type { Stores } from './stores.ts';
+import type { Tracing } from './tracing/trace.ts';
 import { type FollowWorld, withRedirects } from './upstream/follow.ts';
 import { withQuota } from './upstream/quota.ts';
 import { redirectMode } from './upstream/redirects.ts';
 import { withRetry } from './upstream/retry.ts';
 import { type Layer, stack } from './upstream/send.ts';
+import { type OutboundWatch, withWatch } from './upstream/watch.ts';
 
 /** What it stands on beside the stores, and outlives it too. */
 export type FrontDeps = {
   clock: Clock;
   stores: Stores;
   record: (summary: Summary) => void;
+  /** Who is told of attempts, and the traces that they belong to. */
+  outbound: OutboundWatch;
+  tracing: Pick<Tracing, 'begin'>;
   warmer: Warmer | undefined;
   watchForwarded: ForwardedWatch;
   notice: Notice;
@@ -82,7 +87,7 @@ function corsLinesOf(cors: Config['cors'], raw: Buffer | undefined): string[] {
   return corsFields(cors, more.length === 0 ? first : asked).map(([name, value]) => `${name}: ${value}`);
 }
 
-function fetchingOf(config: Config, { clock, stores, storage }: FrontDeps) {
+function fetchingOf(config: Config, { clock, stores, storage, outbound }: FrontDeps) {
   const { quota, upstream, redirects } = config;
   const { access, slots, cache, outage } = stores;
   const world = { ...stores.storages, ...storage };
@@ -90,9 +95,16 @@ function fetchingOf(config: Config, { clock, stores, storage }: FrontDeps) {
     redirectMode(redirects) === 'follow'
       ? [withRedirects({ ...redirects, ...upstream, url: stores.upstream }, clock, world)]
       : [];
+  const { propagate } = config.tracing;
+  const send = stack(
+    ...follow,
+    withRetry(config.retry, clock, outbound),
+    withQuota(slots, clock, outbound),
+    withWatch({ propagate, url: stores.upstream }, outbound, clock),
+  )(stores.send);
   return {
     clock,
-    send: stack(...follow, withRetry(config.retry, clock), withQuota(slots, clock))(stores.send),
+    send,
     access,
     cache,
     keep: config.cache,
@@ -113,7 +125,7 @@ function fetchingOf(config: Config, { clock, stores, storage }: FrontDeps) {
 }
 
 function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps: FrontDeps): AppDeps {
-  const { clock, stores, record, warmer, watchForwarded, notice } = deps;
+  const { clock, stores, record, tracing, warmer, watchForwarded, notice } = deps;
   const { limits, clientLimit, loginLimit, tokens } = config;
   const { access, slots } = stores;
   const limitRules = {
@@ -125,6 +137,7 @@ function appDepsOf(config: Config, fetching: ReturnType<typeof fetchingOf>, deps
   return {
     ...fetching,
     record,
+    tracing,
     witness: createWitness(stores.audit, config.audit),
     inspect: {
       content: createContentPolicy(config.content),

@@ -6,7 +6,9 @@ import { openEntrance } from './entrance.ts';
 import { createFront, type Front } from './front.ts';
 import { createHealth, type Health } from './health.ts';
 import { closeServer, listen } from './listen.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import type { Notice } from './notice.ts';
+import { openTracing, sourcesOf, VERSION } from './observe.ts';
 import { createAdmin, createAdminServer, hostsOf } from './server/admin.ts';
 import type { OperatorActs } from './server/operator.ts';
 import { createForwardedWatch } from './server/client.ts';
@@ -49,6 +51,8 @@ export type Gateway = AsyncDisposable & {
    * the earlier one. Where a file that it names cannot be used it rejects with a ConfigError, and nothing has changed.
    */
   reload(config: Config): Promise<void>;
+  /** Counts a reload that came to its end: taken, or refused for a mistake. */
+  noteReload: (isTaken: boolean) => void;
   /** Opens the audit log's file anew: somebody may have moved it away. */
   reopen(): void;
 };
@@ -62,32 +66,44 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   health.report('config', { is: 'ok' });
   const notice = health.hear(overrides.notice ?? (() => {}));
   const recent = createRecent();
-  const record = (summary: Summary) => {
-    recent.add(summary);
-    overrides.record?.(summary);
-  };
 
   await using opening = new AsyncDisposableStack();
+  const metrics = createMetrics({ ...config.metrics, version: VERSION }, clock);
   // It listens before all else is open and until all else is closed: whoever looks after this process asks there.
   let acts: OperatorActs | undefined;
   const admin = createAdminServer(
-    createAdmin({ health, token: config.admin.token, hosts: hostsOf(config.admin), acts: () => acts }),
+    createAdmin({
+      health,
+      metrics: metrics.scrape,
+      token: config.admin.token,
+      hosts: hostsOf(config.admin),
+      acts: () => acts,
+    }),
   );
   opening.defer(() => closeServer(admin, 0, clock));
   const adminOrigin = await listen(admin, config.admin, 'admin');
 
+  const tracing = opening.use(await openTracing(config.tracing, { clock, notice }));
   const entrance = await openEntrance(config, { clock, notice });
-  const stores = opening.use(await openStores(config, { clock, notice, resolve, proxyFor }));
+  const stores = opening.use(await openStores(config, { clock, notice, watch: metrics.redis, resolve, proxyFor }));
+  metrics.read(sourcesOf(config, stores));
+  const record = (summary: Summary) => {
+    metrics.record(summary);
+    recent.add(summary);
+    overrides.record?.(summary);
+  };
   const { access, cache, purges } = stores;
   const isWarming = stores.isCaching && config.cache.warmOnUpload;
   const warmer = isWarming ? opening.use(createWarmer(() => front.fetching, clock)) : undefined;
   const watchForwarded = createForwardedWatch((message, details) => notice('warn', message, details));
-  const ground = { clock, stores, record, warmer, watchForwarded, notice, storage };
+  const { outbound } = metrics;
+  const watching = { record, outbound, tracing };
+  const ground = { clock, stores, ...watching, warmer, watchForwarded, notice, storage };
   let front: Front = createFront(config, ground);
 
   const underWay = new UnderWay(clock);
   const edge = createEdge(
-    (req, res) => front.handle(req, res),
+    metrics.active((req, res) => front.handle(req, res)),
     () => front.limits,
     (code, socket, raw) => {
       const securityHeaders = front.refusalLines(socket instanceof TLSSocket, raw);
@@ -139,6 +155,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     health,
     drain,
     reload,
+    noteReload: metrics.reloaded,
     reopen,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

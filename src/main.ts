@@ -58,9 +58,11 @@ async function start({ config: file, emulator = false, set }: SourceFlags): Prom
   opening.defer(() => void process.off('SIGHUP', reopen));
   for (const warning of warnings) logger.warn(warning);
   const { url: upstream, proxy } = config.upstream;
+  const { otlpUrl } = config.tracing;
+  const traces = otlpUrl === undefined ? {} : { traces: new URL(otlpUrl).host };
   // Its host alone: the rest of its URL may be a password.
   const way = { upstream, ...(proxy === undefined ? {} : { through: new URL(proxy).host }) };
-  logger.info({ listen: gateway.url, admin: gateway.adminUrl, ...way }, 'gateway started');
+  logger.info({ listen: gateway.url, admin: gateway.adminUrl, ...way, ...traces }, 'gateway started');
   if (emulatorUrl !== undefined) say(firstVisit(gateway.url, emulatorUrl));
   opening.use(
     reloadWhenChanged(running, {
@@ -74,7 +76,10 @@ async function start({ config: file, emulator = false, set }: SourceFlags): Prom
         logger.level = next.log.level;
       },
       notice,
-      onEnd: (result) => gateway.health.report('config', stateOf(result)),
+      onEnd(result) {
+        gateway.noteReload(result.ok);
+        gateway.health.report('config', stateOf(result));
+      },
     }),
   );
   setRunning({ drain: (times) => gateway.drain(times), open: opening.move() });

@@ -9,6 +9,7 @@ import { type Config, ConfigError } from './config.ts';
 import { NOWHERE } from './config/problems.ts';
 import { standardOutput } from './logger.ts';
 import type { Notice } from './notice.ts';
+import type { RedisWatch } from './redis/config.ts';
 import { createClientLimit } from './quota/client-limit.ts';
 import { openQuota } from './quota/open.ts';
 import { createPartSums } from './quota/part-sums.ts';
@@ -22,10 +23,11 @@ import { createMemorySpool, createSpool } from './upstream/spool.ts';
 import { openTls, type UpstreamTls } from './upstream/tls.ts';
 import { openWayToStorages } from './upstream/way-to-storages.ts';
 
-/** What opening needs from outside: the time, who is told of changes, who resolves names, and what the environment says of proxies. */
+/** What opening needs from outside: the time, who is told of changes and of Redis's commands, who resolves names, and what the environment says of proxies. */
 export type StoresDeps = {
   clock: Clock;
   notice: Notice;
+  watch: RedisWatch;
   resolve?: Resolve | undefined;
   proxyFor?: ((url: string) => string | undefined) | undefined;
 };
@@ -37,8 +39,9 @@ export type Stores = Awaited<ReturnType<typeof openStores>>;
 const JOINABLE_MS = 5000;
 
 /** Opens everything. Throws a ConfigError where a file that the configuration names cannot be used. */
-export async function openStores(config: Config, { clock, notice, resolve, proxyFor }: StoresDeps) {
-  const { upstream, redis } = config;
+export async function openStores(config: Config, { clock, notice, watch, resolve, proxyFor }: StoresDeps) {
+  const { upstream } = config;
+  const redis = { ...config.redis, watch };
   const { url } = upstream;
   if (url === undefined) throw new TypeError('upstream.url is not set');
   await using opening = new AsyncDisposableStack();

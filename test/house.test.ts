@@ -15,6 +15,8 @@ const FLOORS: Record<string, number> = {
   quota: 1,
   cache: 1,
   access: 1,
+  metrics: 1,
+  tracing: 1,
   audit: 1,
   scan: 1,
   redis: 0.5, // the connection that several rooms share
@@ -83,6 +85,11 @@ describe('the house', () => {
     ['rotating-file-stream', ['audit']],
     ['commander', ['']],
     ['pino', ['']],
+    ['prom-client', ['metrics']],
+    ['@opentelemetry/api', ['tracing']],
+    ['@opentelemetry/sdk-trace', ['tracing']],
+    ['@opentelemetry/resources', ['tracing']],
+    ['@opentelemetry/exporter-trace-otlp-http', ['tracing']],
   ])('imports %s in its one room', (library, rooms) => {
     const elsewhere = files.filter(
       (file) => importsOf(file).some(({ from }) => from === library) && !rooms.includes(roomOf(file)),

@@ -107,6 +107,7 @@ export function createAccess(config: AccessConfig, deps: AccessDeps): Access {
             onRefusal: (key, refusal, refusedAt) => grants.hear(key, refusal, refusedAt),
             onAway: (reason) => notice('warn', AWAY, { reason }, { component: TOKENS, is: 'degraded' }),
             onBack: () => notice('info', BACK, {}, { component: TOKENS, is: 'ok' }),
+            watch: redis.watch,
           },
           clock,
         )

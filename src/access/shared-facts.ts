@@ -13,7 +13,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { connectRedis, type RedisConnection, whyAway } from '../redis/connection.ts';
+import { connectRedis, type RedisConnection, watchRedis, whyAway } from '../redis/connection.ts';
+import type { RedisWatch } from '../redis/config.ts';
 import { createSubscriber, type Subscriber } from '../redis/subscriber.ts';
 import { createTheirClock, type TheirClock } from '../redis/their-clock.ts';
 import {
@@ -35,6 +36,7 @@ export type SharedFactsOptions = FactsScriptOptions & {
   onRefusal: (key: string, refusal: TokenRefusal, refusedAt: number) => void;
   onAway?: (reason: string) => void;
   onBack?: () => void;
+  watch?: RedisWatch | undefined;
 };
 
 /** How many calls may be under way; one more is not made. */
@@ -83,6 +85,7 @@ class RedisFacts implements SharedFacts {
     this.#theirs = createTheirClock(() => clock.monotonic());
     this.#refusals = new OwnRefusals(options.keepMs);
     this.#redis = connectRedis(options.url, (reason) => this.#goAway(reason));
+    watchRedis(this.#redis, 'access', options.watch);
     this.#script = createFactsScript(this.#redis, options);
     this.#redis.on('ready', () => this.#beatAfter(0));
     const channels = [this.#name('refusals'), this.#name(`beat:${this.#replica}`)];

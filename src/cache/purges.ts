@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import type { RedisConfig } from '../redis/config.ts';
-import { connectRedis, type RedisConnection } from '../redis/connection.ts';
+import { connectRedis, type RedisConnection, watchRedis } from '../redis/connection.ts';
 import { createSubscriber } from '../redis/subscriber.ts';
 import type { Cache } from './cache.ts';
 import { partsOf, type Selector, selectorOf } from './entry.ts';
@@ -32,6 +32,7 @@ export function createPurges(cache: Cache, redis: RedisConfig | undefined, clock
   const self = randomUUID();
   const channel = `${redis.keyPrefix}purge:${LAYOUT}`;
   const connection = connectRedis(redis.url, () => {});
+  watchRedis(connection, 'purges', redis.watch);
   const onMessage = (_channel: string, text: string) => {
     const said = readMessage(text);
     if (said && said.from !== self) void cache.purge(said.selector);

@@ -3,6 +3,7 @@ import { accessSchema, secretsSchema } from '../access/config.ts';
 import { auditSchema } from '../audit/config.ts';
 import { cacheSchema } from '../cache/config.ts';
 import { logSchema } from '../logger.ts';
+import { metricsSchema } from '../metrics/config.ts';
 import { contentSchema, destinationsSchema, enforceSchema, passthroughSchema, tokensSchema } from '../policy/config.ts';
 import { milliseconds, port, yesOrNo } from '../quantity.ts';
 import { clientLimitSchema, egressSchema, loginLimitSchema, quotaSchema } from '../quota/config.ts';
@@ -19,6 +20,7 @@ import {
   tellSchema,
   trustedProxiesSchema,
 } from '../server/config.ts';
+import { tracingSchema } from '../tracing/config.ts';
 import { listenSchema } from '../server/listen-config.ts';
 import { retrySchema, spoolSchema, upstreamSchema } from '../upstream/config.ts';
 import { redirectsSchema } from '../upstream/redirects.ts';
@@ -54,6 +56,8 @@ export const configSchema = z.strictObject({
   compat: compatSchema.meta(LIVE).prefault({}),
   tell: tellSchema.meta(LIVE).prefault({}),
   log: logSchema.prefault({}),
+  metrics: metricsSchema.prefault({}),
+  tracing: tracingSchema.prefault({}),
   redis: redisSchema.prefault({}),
   cache: cacheSchema.prefault({}),
   access: accessSchema.prefault({}),

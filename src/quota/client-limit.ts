@@ -11,7 +11,7 @@
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import { type Clock, systemClock } from '../clock.ts';
 import type { RedisConfig } from '../redis/config.ts';
-import { connectRedis, type RedisConnection } from '../redis/connection.ts';
+import { connectRedis, type RedisConnection, watchRedis } from '../redis/connection.ts';
 import type { ClientLimitConfig } from './config.ts';
 import { type ClientVerdict, createLocalCount, type LocalCount, readCount, verdictOf } from './local-count.ts';
 
@@ -56,6 +56,7 @@ export function createClientLimit(
   if (redis?.url === undefined) return createLonelyLimit(rate, clock);
   // The connection's errors come to its commands too; nobody has to hear of them twice.
   const connection = connectRedis(redis.url, () => {}, BACKSTOP_MS);
+  watchRedis(connection, `${of}_limit`, redis.watch);
   return new SharedLimit(rate, { keyPrefix: `${redis.keyPrefix}${of}`, replicas }, connection, clock);
 }
 

@@ -43,6 +43,8 @@ export type Ledger = AsyncDisposable & {
   reserve(ask: Ask): Promise<Grant>;
   /** Replicas that share the account, as far as known; this one included. */
   readonly replicas: number;
+  /** Whether what others use is unknown at the moment, and this replica goes on with a share of its own. */
+  readonly isAway?: boolean;
   /** What may be expected before the first ask for these scopes. */
   outlook(scopes: Scopes): Outlook;
   /** Gives slots back that nobody needs, for others to use. */

@@ -10,12 +10,13 @@ import { Comebacks } from './comebacks.ts';
 import { createFairQueue, type FairQueue, type FairQueueConfig, type Place } from './fair-queue.ts';
 import { AHEAD, type Clients, type Ledger, type Scopes, type Slot } from './ledger.ts';
 import { SteadyPace } from './steady-pace.ts';
+import type { SlotCounts } from './tally.ts';
 import { EARLY_MS, type Track } from './track.ts';
 import { Tracks } from './tracks.ts';
 import { createWaiter, type SlotInUse, type SlotRequest, type Waiter } from './waiter.ts';
 
-/** What all lines of this replica have in common: the clients that wait in all of them, and news for the account. */
-export type Here = { readonly clients: Clients; hasAccepted: boolean };
+/** What all lines of this replica have in common: the clients that wait in all of them, news for the account, and counts. */
+export type Here = { readonly clients: Clients; hasAccepted: boolean; readonly counts: SlotCounts };
 
 /** What a line needs: `spareRoom` slots must be free for one to count as spare; `onLate` is called when an attempt went late. */
 export type LineDeps = {
@@ -55,7 +56,7 @@ export class Line {
     const { ledger, clock, here } = deps;
     // Beside proven clients, all others together weigh little.
     const weight = () => here.clients.proven || here.clients.unproven;
-    this.#tracks = new Tracks(scopesOf, { ledger, clock, weight });
+    this.#tracks = new Tracks(scopesOf, { ledger, clock, weight, counts: here.counts });
     this.#comebacks = new Comebacks(clock);
     this.#steadyPace = new SteadyPace(clock);
     this.#deps = deps;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import type { Notice } from '../notice.ts';
 import type { RedisConfig } from '../redis/config.ts';
-import { connectRedis, type RedisConnection, whyAway } from '../redis/connection.ts';
+import { connectRedis, type RedisConnection, watchRedis, whyAway } from '../redis/connection.ts';
 import type { QuotaConfig } from './config.ts';
 import type { Ledger } from './ledger.ts';
 import { createLocalLedger } from './local-ledger.ts';
@@ -34,7 +34,7 @@ export async function openQuota({ quota, redis, egress, notice }: OpenQuotaOptio
 }
 
 async function openShared(
-  { url, keyPrefix }: RedisConfig & { url: string },
+  { url, keyPrefix, watch }: RedisConfig & { url: string },
   quota: QuotaConfig,
   egress: string,
   notice: Notice,
@@ -44,6 +44,7 @@ async function openShared(
   // Lost before anything was opened is not lost, but not there yet.
   let onDown = (_reason: Error): void => {};
   const redis = connectRedis(url, (reason) => onDown(reason));
+  watchRedis(redis, 'quota', watch);
   await firstContact(redis, FIRST_CONTACT_MS, clock);
   if (redis.status !== 'ready') {
     const text = 'Redis was not reached: until it is, this replica reckons with quota.replicas and counts for itself';
@@ -88,6 +89,9 @@ async function openShared(
   return {
     get replicas() {
       return shared.replicas;
+    },
+    get isAway() {
+      return shared.isAway;
     },
     reserve: (ask) => shared.reserve(ask),
     outlook: (scopes) => shared.outlook(scopes),

@@ -10,7 +10,7 @@
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import type { RedisConfig } from '../redis/config.ts';
-import { connectRedis, type RedisConnection } from '../redis/connection.ts';
+import { connectRedis, type RedisConnection, watchRedis } from '../redis/connection.ts';
 
 /** What becomes of a part: let through, too much, of an upload that is not known, or not to be counted at the moment. */
 export type PartVerdict = 'added' | 'too-large' | 'unknown' | 'away';
@@ -39,7 +39,9 @@ const ADD_PART = readFileSync(new URL('./lua/add-part.lua', import.meta.url), 'u
 /** Opens the sums: in Redis where one is configured, else in this process. */
 export function createPartSums(redis: RedisConfig | undefined, clock: Clock, options: PartSumsOptions = {}): PartSums {
   if (redis?.url === undefined) return createLocalSums(options, clock);
-  return createRedisSums(connectRedis(redis.url), redis.keyPrefix);
+  const connection = connectRedis(redis.url);
+  watchRedis(connection, 'parts', redis.watch);
+  return createRedisSums(connection, redis.keyPrefix);
 }
 
 function createLocalSums({ maxUploads = 10_000 }: PartSumsOptions, clock: Clock): PartSums {

@@ -13,6 +13,7 @@ import type { Ledger, Scopes } from './ledger.ts';
 import type { FairQueueConfig } from './fair-queue.ts';
 import { drainingError, type Here, Line } from './line.ts';
 import type { Place } from './lane.ts';
+import { type QuotaStats, sumUp, Tally, type WhyNot } from './tally.ts';
 import type { SlotInUse, SlotRequest } from './waiter.ts';
 
 /** Leave to make upstream attempts, each at its time. */
@@ -34,6 +35,7 @@ export type Slots = AsyncDisposable & {
   readonly waiting: number;
   /** Replicas that share the quota, as far as known; this one included. */
   readonly replicas: number;
+  stats(): QuotaStats;
 };
 
 /** How one that came now would fare: how long it would wait, how many do, and with how many replicas slots are shared. */
@@ -64,6 +66,7 @@ const UNPROVEN_PART = 0.8;
 /** Opens the queue in front of an account of slots. */
 export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock): Slots {
   const lines = new Map<string, Line>();
+  const tally = new Tally();
   let waitingBytes = 0;
   let isClosed = false;
   let isReconsidering = false;
@@ -75,6 +78,7 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
       return { proven, unproven: queues.reduce((sum, queue) => sum + queue.clients, 0) - proven };
     },
     hasAccepted: false,
+    counts: tally.slots,
   };
 
   // What is reserved already counted on earlier departures; once is enough for all that went late together.
@@ -98,43 +102,57 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
   };
   const waiting = () => [...lines.values()].reduce((sum, line) => sum + line.queue.size, 0);
 
+  const refuse = (why: WhyNot, error: GatewayError): GatewayError => {
+    tally.refused[why] += 1;
+    return error;
+  };
+
   const refusalOf = (request: SlotRequest, line: Line): GatewayError | undefined => {
     const { client, maxWaitMs, bytes } = request;
-    if (isClosed) return drainingError();
-    if (request.signal.aborted) return new GatewayError('CLIENT_GONE');
+    if (isClosed) return refuse('draining', drainingError());
+    if (request.signal.aborted) return refuse('disconnected', new GatewayError('CLIENT_GONE'));
     if (request.isRetry) return undefined;
     const waitMs = line.expectedWaitMs(request);
-    if (clock.monotonic() + waitMs > endsAt) return drainingError();
+    if (clock.monotonic() + waitMs > endsAt) return refuse('draining', drainingError());
     if (waitMs * (ledger.replicas > 1 ? DOUBT.amongOthers : DOUBT.alone) > maxWaitMs) {
-      return line.refusal(client, waitMs - maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`);
+      return refuse('deadline', line.refusal(client, waitMs - maxWaitMs, `it would wait for ${Math.ceil(waitMs)} ms`));
     }
     // One whose slot is free at once does not really wait.
     const maxQueued = request.isProven ? options.maxQueued : options.maxQueued * UNPROVEN_PART;
     if (waitMs > 0 && waiting() >= maxQueued) {
-      return line.refusal(client, waitMs, `${waiting()} wait`);
+      return refuse('full', line.refusal(client, waitMs, `${waiting()} wait`));
     }
     if (line.queue.waitingOf(request) >= options.maxQueuedPerClient) {
-      return line.refusal(client, waitMs, `${options.maxQueuedPerClient} of this client wait`);
+      const reason = `${options.maxQueuedPerClient} of this client wait`;
+      return refuse('client_cap', line.refusal(client, waitMs, reason));
     }
     const maxBytes = request.isProven ? options.maxQueuedBytes : options.maxQueuedBytes * UNPROVEN_PART;
     if (waitingBytes + bytes > maxBytes) {
-      return line.refusal(client, waitMs, `${waitingBytes} bytes wait`);
+      return refuse('bytes', line.refusal(client, waitMs, `${waitingBytes} bytes wait`));
     }
     return undefined;
+  };
+
+  const used = (request: SlotRequest, slot: SlotInUse): SlotInUse => {
+    tally.grant(options.scopesOf(request)[0], clock.monotonic());
+    return slot;
   };
 
   const acquire = async (request: SlotRequest): Promise<SlotInUse> => {
     const line = lineOf(request);
     if (request.isSpare) {
       const slot = isClosed ? undefined : await line.spare(request);
-      if (slot) return slot;
+      if (slot) return used(request, slot);
       throw new GatewayError('QUEUE_FULL', { retryAfterMs: 1000, reason: 'no slot is spare' });
     }
     const refusal = refusalOf(request, line);
     if (refusal) throw refusal;
     waitingBytes += request.bytes;
     try {
-      return await line.wait(request);
+      return used(request, await line.wait(request));
+    } catch (thrown) {
+      tally.turnedAway(GatewayError.from(thrown).code);
+      throw thrown;
     } finally {
       waitingBytes -= request.bytes;
     }
@@ -160,6 +178,18 @@ export function createSlots(options: SlotsOptions, ledger: Ledger, clock: Clock)
     },
     get waiting() {
       return waiting();
+    },
+    stats() {
+      const now = clock.monotonic();
+      const all = lines.values().flatMap(({ queue }) => queue.order());
+      return {
+        slots: tally.slots,
+        refused: tally.refused,
+        waiting: sumUp(all, now),
+        replicas: ledger.replicas,
+        isAway: ledger.isAway === true,
+        usedWithin: (windowMs) => tally.usedWithin(windowMs, now),
+      };
     },
     async [Symbol.asyncDispose]() {
       isClosed = true;

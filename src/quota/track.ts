@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { SlotCounts } from './tally.ts';
 import { type Ask, type Ledger, type Outlook, type Scopes, type Slot } from './ledger.ts';
 
 /** From here on a slot is too late to be used, in ms. */
@@ -9,8 +10,8 @@ export const EARLY_MS = 0.5;
 /** What is reserved, in order of time, what is known of the next, and when more may be asked for (ms, monotonic). */
 export type TrackState = { reserved: readonly Slot[]; outlook: Outlook; askAgainAt: number };
 
-/** What a track needs; `weight` tells what the clients weigh that wait on this replica now. */
-export type TrackDeps = { ledger: Ledger; clock: Clock; weight: () => number };
+/** What a track needs; `weight` tells what the clients weigh that wait on this replica now, `counts` is kept for the curious. */
+export type TrackDeps = { ledger: Ledger; clock: Clock; weight: () => number; counts: SlotCounts };
 
 /** How long one that comes behind so many others will wait for a slot, where these are reserved and this is the outlook. */
 export function waitBehind(
@@ -33,6 +34,7 @@ export class Track {
   readonly #ledger: Ledger;
   readonly #clock: Clock;
   readonly #weightNow: () => number;
+  readonly #counts: SlotCounts;
   #reserved: Slot[] = [];
   #asked = 0;
   #askAgainAt = 0;
@@ -41,11 +43,12 @@ export class Track {
   #weight = 0;
   #outlook: Outlook;
 
-  constructor(scopes: Scopes, { ledger, clock, weight }: TrackDeps) {
+  constructor(scopes: Scopes, { ledger, clock, weight, counts }: TrackDeps) {
     this.scopes = scopes;
     this.#ledger = ledger;
     this.#clock = clock;
     this.#weightNow = weight;
+    this.#counts = counts;
     this.#outlook = ledger.outlook(scopes);
   }
 
@@ -102,13 +105,16 @@ export class Track {
       if (!slot || slot.at > now + EARLY_MS) return undefined;
       this.#reserved.shift();
       if (now - slot.at <= TOO_LATE_MS) return slot;
+      this.#counts.expired += 1;
     }
   }
 
   /** Gives back all but the first so many. */
   keep(count: number): void {
     const surplus = this.#reserved.splice(count);
-    if (surplus.length > 0) this.#ledger.giveBack(surplus, this.scopes);
+    if (surplus.length === 0) return;
+    this.#counts.returned += surplus.length;
+    this.#ledger.giveBack(surplus, this.scopes);
   }
 
   /** An attempt on this slot was accepted: it may have been a probe, then there is no more need to wait for the next. */

@@ -21,5 +21,8 @@ export const redisSchema = z.strictObject({
     .describe('What the names of all keys in Redis begin with.'),
 });
 
-/** The Redis that replicas share, if any. */
-export type RedisConfig = z.output<typeof redisSchema>;
+/** Who is told of each connection: what it is for, whether it stands, and how long each command took in ms. */
+export type RedisWatch = { opened(use: string, isUp: () => boolean): (tookMs: number) => void };
+
+/** The Redis that replicas share, if any; and who watches the connections to it. */
+export type RedisConfig = z.output<typeof redisSchema> & { watch?: RedisWatch | undefined };

@@ -1,4 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { RedisWatch } from './config.ts';
 import { nameOf, whyOutOfReach } from './reach.ts';
 import { readRedisUrl, type RedisUrl } from './url.ts';
 
@@ -49,6 +50,20 @@ export function connectRedis(
   });
   redis.on('ready', () => trouble.ready());
   return redis;
+}
+
+/** Tells of a connection and of the time that each of its commands takes, answered or not. */
+export function watchRedis(redis: RedisConnection, use: string, watch: RedisWatch | undefined): void {
+  if (!watch) return;
+  const took = watch.opened(use, () => redis.status === 'ready');
+  const send = redis.sendCommand.bind(redis) as (...args: unknown[]) => unknown;
+  redis.sendCommand = (...args: unknown[]) => {
+    const sentAt = performance.now();
+    const answer = send(...args);
+    const end = () => took(performance.now() - sentAt);
+    Promise.resolve(answer).then(end, end);
+    return answer;
+  };
 }
 
 /** Why a command failed, or Redis is away, for the log: names the server and the cause, and never holds a secret. */

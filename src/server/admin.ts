@@ -3,17 +3,24 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import helmet from 'helmet';
 import type { Health } from '../health.ts';
 import type { AdminConfig } from './config.ts';
+import { only } from './only.ts';
 import { createOperatorRoutes, type OperatorDeps } from './operator.ts';
 import { createProbes } from './probes.ts';
 
-/** What the second port tells: how the gateway is; and, once it is open, what the operator may see and do there. */
-export type AdminDeps = Pick<OperatorDeps, 'token' | 'hosts' | 'acts'> & { health: Pick<Health, 'tell'> };
+/** What the second port tells: how the gateway is, its metrics; and, once it is open, what the operator may see and do there. */
+export type AdminDeps = Pick<OperatorDeps, 'token' | 'hosts' | 'acts'> & {
+  health: Pick<Health, 'tell'>;
+  metrics: Scrape;
+};
+
+/** What a scraper of Prometheus gets. */
+export type Scrape = () => Promise<{ contentType: string; text: string }>;
 
 /**
- * The second port: probes are for everybody, whatever shows or changes more is the operator's. What is no path of it, or
- * asked by another method, is answered with what there is.
+ * The second port: probes and metrics are for everybody, whatever shows or changes more is the operator's. What is no
+ * path of it, or asked by another method, is answered with what there is.
  */
-export function createAdmin({ health, ...operator }: AdminDeps): Express {
+export function createAdmin({ health, metrics, ...operator }: AdminDeps): Express {
   const app = express();
   // Should an error ever come past the last handler, Express must not show its stack.
   app.set('env', 'production');
@@ -27,6 +34,11 @@ export function createAdmin({ health, ...operator }: AdminDeps): Express {
     next();
   });
   app.use(createProbes(health));
+  app.get('/metrics', async (_req, res) => {
+    const { contentType, text } = await metrics();
+    res.set('Content-Type', contentType).end(text);
+  });
+  app.all('/metrics', only('GET, HEAD'));
   app.use(createOperatorRoutes(operator));
   app.use(refuseUnknown);
   app.use(refuseBroken);
@@ -37,6 +49,7 @@ const PATHS = [
   'GET /livez',
   'GET /readyz',
   'GET /startupz',
+  'GET /metrics',
   'GET /cache',
   'DELETE /cache[/{org}/{app}[/{uuid}]]',
   'GET /explain[/{requestId}]',

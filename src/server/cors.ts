@@ -11,7 +11,7 @@ import type { Handler } from './serve.ts';
 /** The origins whose pages may read answers, and for how long a browser may remember that. */
 export type CorsConfig = { origins: readonly string[]; maxAgeSeconds: number };
 
-/** What web SDKs send, and what the API knows. */
+/** What web SDKs send, what the API knows, and what pages send whose requests are traced. */
 const ALLOWED_FIELDS = [
   'Accept',
   'Authorization',
@@ -25,6 +25,8 @@ const ALLOWED_FIELDS = [
   'thumbnail',
   'thumbnail-height',
   'thumbnail-width',
+  'traceparent',
+  'tracestate',
   'X-Requested-With',
 ];
 

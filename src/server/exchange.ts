@@ -1,4 +1,5 @@
 import type { ErrorCode, GatewayError } from '../errors.ts';
+import type { Trace } from '../tracing/trace.ts';
 import type { Sent, Trail } from '../upstream/send.ts';
 import type { Movement } from './movement.ts';
 
@@ -26,6 +27,7 @@ export type Exchange = {
   /** Who the client is by its certificate, if it has shown one. */
   readonly clientCert?: string | undefined;
   readonly trail: Trail;
+  readonly trace: Trace;
   route: Route;
   /** `org/app`, once the destination policy has allowed it. */
   app?: string;

@@ -23,6 +23,7 @@ import { readTarget, type Target } from '../policy/target.ts';
 import { readWish, type Variant } from '../policy/variant.ts';
 import type { Outlook } from '../quota/slots.ts';
 import type { Kind } from '../quota/waiter.ts';
+import { createPlainTracing } from '../tracing/trace.ts';
 import { admit } from './admit.ts';
 import { authorize, authorizeApp, authorizeReader, type AuthorizePolicy } from './authorize.ts';
 import type { Exchange } from './exchange.ts';
@@ -111,6 +112,7 @@ function walk(at: Walk): 'cache' | 'upstream' {
   );
   const exchange: Exchange = {
     id: '',
+    trace: NO_TRACE,
     startedAt: deps.clock.now(),
     signal: new AbortController().signal,
     client: question.client,
@@ -171,6 +173,9 @@ function walk(at: Walk): 'cache' | 'upstream' {
   stand(at, bearer, isUpload ? 'upload' : isSmall ? 'thumbnail' : 'download');
   return 'upstream';
 }
+
+/** Nothing was asked by anybody, so there is nothing to go on with. */
+const NO_TRACE = createPlainTracing().begin({}, '');
 
 /** A policy that only reports has had its say. */
 function tellReported({ steps }: Walk, { wouldDeny }: Exchange): void {

@@ -78,9 +78,9 @@ export async function forward(
     sentAt = clock.monotonic();
     onSent();
   };
-  const { trail } = exchange;
+  const { trail, trace } = exchange;
   const leaving = signal ?? exchange.signal;
-  const outcome = await send({ ...request, turn, signal: leaving, trail, onDeparture });
+  const outcome = await send({ ...request, turn, signal: leaving, trail, trace, onDeparture });
   if (!isTelling || bearer.isReported) return { outcome, sentAt };
   // What a client broke off itself says nothing of the upstream.
   if (!leaving.aborted) outage.note(outcome);

@@ -28,11 +28,12 @@ import type { Exchange } from './exchange.ts';
 import type { LimitRules } from './limit.ts';
 import { seeAnswer, type Witness } from './movement.ts';
 import type { PassRules } from './pass-redirect.ts';
-import { summarize, type Summary } from './summarize.ts';
+import type { ServeDeps } from './serve.ts';
+import { summarize } from './summarize.ts';
 import { cacheStatus } from './told.ts';
 
 /** What the short way asks, tells and needs. */
-export type HotDeps = {
+export type HotDeps = Pick<ServeDeps, 'record' | 'tracing'> & {
   clock: Clock;
   access: Access;
   cache: Cache;
@@ -43,7 +44,6 @@ export type HotDeps = {
   compat: { headerValues: HeaderValues };
   /** Fields of every answer, as name and value. */
   commonFields: readonly (readonly [string, string])[];
-  record: (summary: Summary) => void;
   witness: Witness;
 };
 
@@ -97,6 +97,7 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     res.writeHead(200, [...headOf(entry), 'Age', String(age), 'X-Request-Id', exchange.id]);
     res.once('close', () => {
       const summary = summarize(req, res, exchange, clock.now());
+      exchange.trace.end(summary);
       deps.record(summary);
       deps.witness.end(req, exchange, summary);
     });
@@ -133,13 +134,15 @@ export function createHot(deps: HotDeps, longWay: Hot): Hot {
     if (!sight.allowed || sight.usedGrace) return undefined;
     const peer = socket.remoteAddress ?? '';
     if (ignoredField(headers, deps.trusts(peer, 0)) !== undefined) return undefined;
+    const id = randomUUID();
     const exchange: Exchange = {
-      id: randomUUID(),
+      id,
       startedAt,
       signal: NEVER_LEAVES,
       client: addressOf(req, deps.trusts),
       clientCert: clientCertOf(socket),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+      trace: deps.tracing.begin(headers, id),
       route: isSmall ? 'thumbnail' : 'download',
       app,
       cache: HIT,

@@ -47,6 +47,7 @@ export function refuseOnSocket(code: ErrorCode, socket: Socket, { clock, record,
 
 /** The summary of a request of which not even the method is certain. */
 const NOTHING_KNOWN = {
+  traceId: undefined,
   method: 'other',
   route: 'other',
   app: undefined,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import type { Tracing } from '../tracing/trace.ts';
 import { addressOf, type Trusts } from './client.ts';
 import { clientCertOf } from './client-certificate.ts';
 import type { Dialect } from './dialect.ts';
@@ -15,10 +16,11 @@ import { summarize, type Summary } from './summarize.ts';
 /** A request's phases in order; whatever it throws ends the exchange with the one error answer. */
 export type Handler = (req: Request, res: Response, exchange: Exchange) => Promise<void> | void;
 
-/** What the frame needs: the time, somewhere to put the summary and bounds for bodies it refuses. */
+/** What the frame needs: the time, somewhere to put the summary, traces and bounds for bodies it refuses. */
 export type ServeDeps = {
   clock: Clock;
   record: (summary: Summary) => void;
+  tracing: Pick<Tracing, 'begin'>;
   witness: Witness;
   discard: DiscardLimits;
   compat: Dialect;
@@ -28,13 +30,15 @@ export type ServeDeps = {
 export const serve =
   (deps: ServeDeps, handler: Handler): RequestHandler =>
   async (req, res) => {
+    const id = randomUUID();
     const exchange: Exchange = {
-      id: randomUUID(),
+      id,
       startedAt: deps.clock.now(),
       signal: signalOf(req),
       client: addressOf(req, req.app.get('trust proxy fn') as Trusts),
       clientCert: clientCertOf(req.socket),
       trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+      trace: deps.tracing.begin(req.headers, id),
       route: 'other',
       bytesIn: 0,
       bytesOut: 0,
@@ -49,6 +53,7 @@ export const serve =
       fail(exchange.error, req, res, exchange, deps);
     } finally {
       const summary = summarize(req, res, exchange, deps.clock.now());
+      exchange.trace.end(summary);
       deps.record(summary);
       deps.witness.end(req, exchange, summary);
     }

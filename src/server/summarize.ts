@@ -5,6 +5,8 @@ import type { Exchange, Route } from './exchange.ts';
 /** What is recorded of one exchange: the one line that the log gets. Holds nothing that a client can fill with a secret. */
 export type Summary = {
   id: string;
+  /** The trace that the request belongs to; nothing could be read of one that has none. */
+  traceId: string | undefined;
   method: string;
   route: Route;
   /** `org/app`, or "other" where that is not a plausible name. */
@@ -64,6 +66,7 @@ export function summarize(req: IncomingMessage, res: ServerResponse, exchange: E
   const { error, trail, wouldDeny } = exchange;
   return {
     id: exchange.id,
+    traceId: exchange.trace.traceId,
     method: METHODS.has(req.method ?? '') ? (req.method ?? '') : 'other',
     route: exchange.route,
     app: exchange.app === undefined || PLAUSIBLE_NAME.test(exchange.app) ? exchange.app : 'other',

@@ -21,7 +21,8 @@ export async function takeBody(
   exchange: Exchange,
   { spool, body: times, clock }: TakeDeps,
 ): Promise<AsyncDisposable & { body: SpooledBody }> {
-  const body = await spool.take(req, {
+  const step = exchange.trace.step('spool');
+  const taking = spool.take(req, {
     ...(announcedBytes === undefined ? {} : { announcedBytes }),
     ...(watch && { watch }),
     maxBytes,
@@ -29,6 +30,7 @@ export async function takeBody(
     clock,
     signal: exchange.signal,
   });
+  const body = await taking.finally(() => step.end());
   exchange.bytesIn = body.bytes;
   return { body, [Symbol.asyncDispose]: () => body.release() };
 }

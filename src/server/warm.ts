@@ -10,6 +10,7 @@ import { randomUUID } from 'node:crypto';
 import type { Bearer } from '../access/bearer.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import { createPlainTracing } from '../tracing/trace.ts';
 import { downloadHeaders } from '../upstream/headers.ts';
 import type { Exchange } from './exchange.ts';
 import { dispose, fetchKept, type FetchDeps } from './fetch-kept.ts';
@@ -78,13 +79,17 @@ async function warm({ bearer, file, secret, path }: WarmJob, deps: FetchDeps, cl
 }
 
 /** An exchange without a client. */
-const nobody = (signal: AbortSignal): Exchange => ({
-  id: randomUUID(),
+const nobody = (signal: AbortSignal, id = randomUUID()): Exchange => ({
+  id,
   startedAt: 0,
   signal,
   client: 'warm',
   trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+  trace: tracing.begin({}, id),
   route: 'thumbnail',
   bytesIn: 0,
   bytesOut: 0,
 });
+
+/** Nobody asked, so nobody's trace is gone on with, and none is recorded. */
+const tracing = createPlainTracing();

@@ -2,11 +2,17 @@ import type { Clock } from '../clock.ts';
 import type { Slots } from '../quota/slots.ts';
 import { isThrottled, saysRate } from './retry-table.ts';
 import type { Layer } from './send.ts';
+import { type OutboundWatch, UNWATCHED } from './watch.ts';
 
 /** Lets each attempt wait for its slot, and tells the quota how the upstream took it; one that was refused stands first. */
-export function withQuota(slots: Slots, clock: Clock): Layer {
+export function withQuota(
+  slots: Pick<Slots, 'acquire'>,
+  clock: Clock,
+  watch: Pick<OutboundWatch, 'waited'> = UNWATCHED,
+): Layer {
   return (next) => async (request) => {
-    const { turn, trail, signal, body } = request;
+    const { turn, trail, signal, body, trace } = request;
+    const step = trace?.step('queue', { 'chatfiles.class': turn.kind });
     const askedAt = clock.monotonic();
     const place = {
       ...turn,
@@ -17,7 +23,9 @@ export function withQuota(slots: Slots, clock: Clock): Layer {
     };
     const slot = await slots.acquire(place).finally(() => {
       trail.queuedMs += clock.monotonic() - askedAt;
+      step?.end();
     });
+    watch.waited(turn.kind, clock.monotonic() - askedAt);
     const onDeparture = () => {
       slot.departed();
       request.onDeparture?.();

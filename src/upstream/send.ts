@@ -1,6 +1,7 @@
 /** The way out, as types: one function that makes requests, and the layers that wrap it. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { SlotRequest } from '../quota/waiter.ts';
+import type { Trace } from '../tracing/trace.ts';
 import type { SpooledBody } from './spooled-body.ts';
 
 /** What is sent: files go by the first two, other paths by all. */
@@ -22,6 +23,8 @@ export type OutboundRequest = {
   onDeparture?: () => void;
   /** What happened on the way, for the summary; layers add to it. */
   trail: Trail;
+  /** The request's place in its trace; layers add their steps. */
+  trace?: Trace | undefined;
 };
 
 /** A request's place in the line for slots. */

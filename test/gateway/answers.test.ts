@@ -81,6 +81,7 @@ describe('what reaches Easemob', () => {
       'accept-encoding': 'identity',
       'user-agent': 'chatfiles-gateway',
       connection: 'keep-alive',
+      traceparent: expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/),
     });
   });
 
@@ -98,6 +99,7 @@ describe('what reaches Easemob', () => {
       'content-length': expect.stringMatching(/^\d+$/),
       'user-agent': 'chatfiles-gateway',
       connection: 'keep-alive',
+      traceparent: expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/),
     });
   });
 

@@ -120,6 +120,7 @@ describe('a path that he has named', () => {
       'content-type',
       'host',
       'restrict-access',
+      'traceparent',
       'user-agent',
     ]);
     expect(upstream.asked[0]?.headers).toMatchObject({

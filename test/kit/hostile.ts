@@ -48,6 +48,7 @@ const ALLOWED_FIELDS = new Set([
   'thumbnail',
   'thumbnail-height',
   'thumbnail-width',
+  'traceparent',
   'user-agent',
 ]);
 const CANONICAL_PATH =

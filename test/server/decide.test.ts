@@ -3,6 +3,7 @@ import { type ErrorCode, isDenial } from '../../src/errors.ts';
 import { allow, deny } from '../../src/policy/decision.ts';
 import { decide } from '../../src/server/decide.ts';
 import type { Exchange } from '../../src/server/exchange.ts';
+import { createPlainTracing } from '../../src/tracing/trace.ts';
 
 const exchange = (): Exchange => ({
   id: 'an-id',
@@ -10,6 +11,7 @@ const exchange = (): Exchange => ({
   signal: new AbortController().signal,
   client: '192.0.2.1',
   trail: { attempts: 0, queuedMs: 0, upstreamMs: 0 },
+  trace: createPlainTracing().begin({}, '6b29fc40-ca47-4067-b31d-00dd010662da'),
   route: 'upload',
   bytesIn: 0,
   bytesOut: 0,

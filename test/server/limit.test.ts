@@ -8,6 +8,7 @@ import { createClientKey } from '../../src/server/client.ts';
 import { limit } from '../../src/server/limit.ts';
 import { createWitness } from '../../src/server/movement.ts';
 import { serve } from '../../src/server/serve.ts';
+import { createPlainTracing } from '../../src/tracing/trace.ts';
 import type { Summary } from '../../src/server/summarize.ts';
 import { readList } from '../kit/structured-fields.ts';
 
@@ -34,6 +35,7 @@ async function ask(verdict: ClientVerdict, status = 503) {
   };
   const deps = {
     clock: systemClock,
+    tracing: createPlainTracing(),
     record: (summary: Summary) => void summaries.push(summary),
     discard: { discardBytes: 0, discardMs: 0 },
     compat: { throttledStatus: 503, unavailableStatus: 502 },
@@ -70,7 +72,7 @@ describe('the phase that limits a client', () => {
   it.each([
     [503, 'service_unavailable', 'CLIENT_LIMITED'],
     [429, 'reach_limit', 'CLIENT_LIMITED_429'],
-  ])('refuses with %s in Easemob’s words, and tells when to come back', async (status, word, code) => {
+  ])("refuses with %s in Easemob's words, and tells when to come back", async (status, word, code) => {
     const { response, text, summaries } = await ask(REFUSED, status);
     expect(response.status).toBe(status);
     expect(JSON.parse(text)).toMatchObject({ error: word });

@@ -16,6 +16,7 @@ async function start({ token }: { token: string | undefined } = { token: TOKEN }
   const server = createServer(
     createAdmin({
       health: { tell: () => ({ status: 'ready', isReady: true, hasStarted: true, checks: [] }) },
+      metrics: () => Promise.resolve({ contentType: 'text/plain', text: '' }),
       token,
       hosts: ['localhost', '127.0.0.1', '[::1]', 'gateway.internal'],
       acts: () => ({
@@ -154,7 +155,7 @@ describe('who is not the operator', () => {
 // A page on a name of the attacker's that points to 127.0.0.1 is of the same origin as this port, to a browser.
 describe('a Host that is not this port', () => {
   it.each([
-    ['a name of the attacker’s', ['Host: rebound.example']],
+    ["a name of the attacker's", ['Host: rebound.example']],
     ['a name that begins like ours', ['Host: localhost.example:9090']],
     ['another address', ['Host: 192.0.2.1:9090']],
     ['nothing', ['Host:']],

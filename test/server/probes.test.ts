@@ -9,7 +9,8 @@ import { createFakeClock } from '../kit/fake-clock.ts';
 async function start() {
   const health = createHealth({}, createFakeClock(Date.UTC(2026, 10, 23)));
   const operator = { token: 'the-operators-own-token', hosts: ['127.0.0.1'], acts: () => undefined };
-  const server = createAdminServer(createAdmin({ health, ...operator }));
+  const metrics = () => Promise.resolve({ contentType: 'text/plain', text: '' });
+  const server = createAdminServer(createAdmin({ health, metrics, ...operator }));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => {

@@ -47,7 +47,7 @@ describe('the origin in an answer', () => {
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.webPath(), (rest, path) => {
         const { uri: _uri, ...others } = rest;
         const before = { ...others, uri: `https://a1.easemob.com${path}` };
-        expect(JSON.parse(moved(JSON.stringify(before)))).toEqual({ ...before, uri: `${US}${path}` });
+        expect(moved(JSON.stringify(before))).toBe(JSON.stringify({ ...before, uri: `${US}${path}` }));
       }),
     );
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { withRetry } from '../../src/upstream/retry.ts';
+import { UNWATCHED } from '../../src/upstream/watch.ts';
 import type { OutboundRequest, Outcome } from '../../src/upstream/send.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';
 
@@ -28,6 +29,7 @@ function run(
   const send = withRetry(
     { ...CONFIG, ...more },
     clock,
+    UNWATCHED,
     () => 0,
   )(async () => {
     attempts.push(clock.monotonic());
