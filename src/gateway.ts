@@ -113,15 +113,20 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     entrance,
     underWay,
   );
+  const hurry = new AbortController();
   let times = config.drain;
   let draining: Promise<Drained> | undefined;
   const endLine = (withinMs: number) => stores.slots.endWithin(withinMs);
   const drain = (given: Partial<DrainTimes> = {}) => {
     health.drain();
-    draining ??= drainServer({ ...times, ...given }, { server: edge, underWay, endLine, clock, notice });
+    draining ??= drainServer(
+      { ...times, ...given },
+      { server: edge, underWay, endLine, hurry: hurry.signal, clock, notice },
+    );
     return draining;
   };
   opening.defer(async () => {
+    hurry.abort();
     await drain({ delayMs: 0, deadlineMs: 0 });
   });
   health.watch('upstream', () => (stores.outage.isOn ? UPSTREAM_DOWN : { is: 'ok' }));

@@ -28,6 +28,8 @@ export type DrainDeps = {
   underWay: UnderWay;
   /** From now on whoever would have to wait longer than that is refused at once. */
   endLine: (withinMs: number) => void;
+  /** Aborted when the deadline is now: whoever drains cannot wait. */
+  hurry: AbortSignal;
   clock: Clock;
   notice: Notice;
 };
@@ -43,7 +45,7 @@ const COME_BACK_MS = 1000;
 
 /** Drains a server that listens; the caller sees to it that it does so once. */
 export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: DrainDeps): Promise<Drained> {
-  const { server, underWay, endLine, clock, notice } = deps;
+  const { server, underWay, endLine, hurry, clock, notice } = deps;
   if (!server.listening) return { finished: 0, refused: 0, cut: 0 };
   const since = clock.monotonic();
   const finishedBefore = underWay.finished;
@@ -59,6 +61,8 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
   });
   const { promise: isLate, resolve: beLate } = Promise.withResolvers<void>();
   const cancelDeadline = clock.after(deadlineMs, beLate);
+  hurry.addEventListener('abort', () => beLate(), { once: true });
+  if (hurry.aborted) beLate();
   if (delayMs > 0) await Promise.race([after(delayMs, clock), isLate]);
   await quietTurn(underWay, clock);
 

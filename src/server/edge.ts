@@ -155,7 +155,7 @@ export function createEdge(
 function follow(server: Server, underWay: UnderWay): void {
   const isTls = server instanceof TlsServer;
   server.on('connection', (socket: Socket) => {
-    underWay.taken += 1;
+    underWay.took(socket);
     if (!isTls) underWay.connected(socket);
   });
   if (isTls) server.on('secureConnection', (socket) => underWay.connected(socket));

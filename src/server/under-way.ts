@@ -17,8 +17,9 @@ type Connection = { going: Set<Going>; idleSince: number; bytesRead: number };
 
 /** Who is connected and what is under way, as it changes. */
 export class UnderWay {
-  /** Connections that were taken since the start, also those on which no request can come yet. */
-  taken = 0;
+  /** All that were taken, also those on which no request can come yet: in TLS, what is below it. */
+  readonly #sockets = new Set<Socket>();
+  #taken = 0;
   readonly #connections = new Map<Socket, Connection>();
   readonly #clock: Pick<Clock, 'monotonic'>;
   /** Those that were broken off or cut: they count there, and not as finished. */
@@ -28,6 +29,13 @@ export class UnderWay {
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
     this.#clock = clock;
+  }
+
+  /** A connection was taken. */
+  took(socket: Socket): void {
+    this.#taken += 1;
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
   }
 
   /** Requests may come on a connection from now on. */
@@ -90,8 +98,13 @@ export class UnderWay {
       this.#brokenOff.add(going);
       going.breakOff(errorOf());
     }
-    for (const socket of this.#connections.keys()) socket.destroy();
+    for (const socket of [...this.#connections.keys(), ...this.#sockets]) socket.destroy();
     return unended.length;
+  }
+
+  /** How many were taken since the start. */
+  get taken(): number {
+    return this.#taken;
   }
 
   get connections(): number {

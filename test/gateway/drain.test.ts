@@ -175,6 +175,15 @@ describe('a drain', () => {
     await cut;
   });
 
+  it('is over at once when the gateway is closed', async () => {
+    const { gateway } = await startGateway();
+    using half = await connectRaw(gateway.url);
+    await half.send('GET / HTTP/1.1\r\nHo');
+    const drained = gateway.drain({ delayMs: 60_000, deadlineMs: 90_000 });
+    await gateway[Symbol.asyncDispose]();
+    expect(await drained).toEqual({ finished: 0, refused: 0, cut: 0 });
+  });
+
   it('ends the process with code 1 where somebody was cut', async () => {
     const emulator = await createEmulator();
     onTestFinished(() => emulator[Symbol.asyncDispose]());

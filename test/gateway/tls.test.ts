@@ -176,8 +176,10 @@ describe('TLS on the clients port', () => {
     socket.resume().write(Buffer.from([0x16, 3, 1, 2, 0, 1]));
     expect(await status(running, trust())).toBe(404);
     const drained = running.gateway.drain();
-    await clock.advance(1100);
-    await drained;
+    const over = drained.then(() => true);
+    // A drain takes turns of the event loop, which no clock tells: how many is its own business.
+    while (!(await Promise.race([over, clock.advance(500).then(() => false)])));
+    expect(await drained).toMatchObject({ cut: 0 });
   });
 });
 
