@@ -28,6 +28,25 @@ export const filePath = () => {
     .refine((path) => !path.includes('\0'), { error });
 };
 
+/** The keys of the configuration that name a private key: each may be renewed while the gateway runs. */
+export const privateKeyKeys = () => ({
+  keyFile: filePath().optional().describe('The private key (PEM) of certFile.').meta({ reload: true }),
+  keyPassphrase: z
+    .string({ error: 'must be a text' })
+    .min(1, { error: 'must not be empty' })
+    .optional()
+    .describe('The passphrase of keyFile, if it has one.')
+    .meta({ secret: true, reload: true }),
+});
+
+/** The key for the oldest version of TLS that is spoken with somebody. */
+export const tlsVersion = (whom: string) =>
+  z
+    .enum(['TLSv1.2', 'TLSv1.3'], { error: 'must be TLSv1.2 or TLSv1.3' })
+    .default('TLSv1.2')
+    .describe(`The oldest version of TLS that is spoken with ${whom}.`)
+    .meta({ reload: true });
+
 const UNREADABLE: Record<string, string> = {
   ENOENT: 'there is no such file',
   EISDIR: 'is a folder; name the file in it',

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isOpen } from '../../test/kit/nginx.ts';
 import { freePort } from '../../test/kit/redis.ts';
 import type { Listening } from './processes.ts';
 
@@ -48,16 +48,3 @@ http {
   }
 }
 `;
-
-/** Whether something listens on a port of this machine; a moment passes when nothing does. */
-export async function isOpen(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return new Promise((resolve) => setTimeout(resolve, 20, false));
-  } finally {
-    socket.destroy();
-  }
-}

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isOpen } from '../../test/kit/nginx.ts';
 import { freePort } from '../../test/kit/redis.ts';
-import { isOpen } from '../quota/nginx.ts';
 import type { Server } from './processes.ts';
 
 /** What nginx stands in front of, how much that allows in a second, if anything is to be held back, and on which core. */

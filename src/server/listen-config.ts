@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { filePath } from '../pem.ts';
+import { filePath, privateKeyKeys, tlsVersion } from '../pem.ts';
 import { port, whole } from '../quantity.ts';
 import { ranges } from './ranges.ts';
 
@@ -26,18 +26,8 @@ const listenTlsSchema = z
       .optional()
       .describe("The certificate (PEM, its chain behind it) for clients: with it, the clients' port speaks TLS.")
       .meta({ reload: true }),
-    keyFile: filePath().optional().describe('The private key (PEM) of certFile.').meta({ reload: true }),
-    keyPassphrase: z
-      .string({ error: 'must be a text' })
-      .min(1, { error: 'must not be empty' })
-      .optional()
-      .describe('The passphrase of keyFile, if it has one.')
-      .meta({ secret: true, reload: true }),
-    minVersion: z
-      .enum(['TLSv1.2', 'TLSv1.3'], { error: 'must be TLSv1.2 or TLSv1.3' })
-      .default('TLSv1.2')
-      .describe('The oldest version of TLS that is spoken with clients.')
-      .meta({ reload: true }),
+    ...privateKeyKeys(),
+    minVersion: tlsVersion('clients'),
     clientCertificates: z
       .enum(CLIENT_CERTIFICATES, { error: `must be one of ${CLIENT_CERTIFICATES.join(', ')}` })
       .default('off')

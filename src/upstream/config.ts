@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { byteSize, HTTP_URL, milliseconds, whole, yesOrNo } from '../quantity.ts';
-import { filePath } from '../pem.ts';
+import { filePath, privateKeyKeys, tlsVersion } from '../pem.ts';
 
 const KB = 1024;
 const MB = KB ** 2;
@@ -65,18 +65,8 @@ export const upstreamSchema = z
       .optional()
       .describe('The certificate (PEM, with its chain) that is shown to an upstream that asks for one.')
       .meta({ reload: true }),
-    keyFile: filePath().optional().describe('The private key (PEM) of certFile.').meta({ reload: true }),
-    keyPassphrase: z
-      .string({ error: 'must be a text' })
-      .min(1, { error: 'must not be empty' })
-      .optional()
-      .describe('The passphrase of keyFile, if it has one.')
-      .meta({ secret: true, reload: true }),
-    minTlsVersion: z
-      .enum(['TLSv1.2', 'TLSv1.3'], { error: 'must be TLSv1.2 or TLSv1.3' })
-      .default('TLSv1.2')
-      .describe('The oldest version of TLS that is spoken with the upstream.')
-      .meta({ reload: true }),
+    ...privateKeyKeys(),
+    minTlsVersion: tlsVersion('the upstream'),
   })
   .superRefine((upstream, context) => {
     for (const [key, other, why] of TOGETHER) {

@@ -69,7 +69,7 @@ http {
 `;
 
 /** Whether something listens on a port of this machine; a moment passes when nothing does. */
-async function isOpen(port: number): Promise<boolean> {
+export async function isOpen(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {
     await once(socket, 'connect');
