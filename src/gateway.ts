@@ -86,7 +86,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const tracing = opening.use(await openTracing(config.tracing, { clock, notice }));
   const entrance = await openEntrance(config, { clock, notice });
   const stores = opening.use(await openStores(config, { clock, notice, watch: metrics.redis, resolve, proxyFor }));
-  metrics.read(sourcesOf(config, stores));
+  metrics.read(sourcesOf(config, stores, health));
   const record = (summary: Summary) => {
     metrics.record(summary);
     recent.add(summary);
@@ -129,6 +129,10 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     hurry.abort();
     await drain({ delayMs: 0, deadlineMs: 0 });
   });
+  const { clientCount } = stores;
+  if (config.redis.url !== undefined) {
+    health.watch('clientLimit', () => (clientCount.isShared ? { is: 'ok' } : COUNTED_ALONE));
+  }
   health.watch('upstream', () => (stores.outage.isOn ? UPSTREAM_DOWN : { is: 'ok' }));
 
   const reload = async (next: Config) => {
@@ -139,6 +143,8 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     stores.clientCount.retune(next.clientLimit);
     stores.loginCount.retune(next.loginLimit);
     front = createFront(next, ground);
+    // It asks another clamd, perhaps; the next upload tells.
+    if (health.isDegraded('scan')) health.report('scan', { is: 'ok' });
     boundEdge(edge, front.limits);
     times = next.drain;
   };
@@ -165,6 +171,11 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
+
+const COUNTED_ALONE = {
+  is: 'degraded',
+  because: 'Redis is away for the counts of clients: each replica counts them by itself, against its share',
+} as const;
 
 const UPSTREAM_DOWN = {
   is: 'degraded',

@@ -34,6 +34,8 @@ export type Health = {
   report(component: string, state: State): void;
   /** A component that is asked each time somebody wants to know; the returned function takes that back. */
   watch(component: string, read: () => State): () => void;
+  /** Whether a component was last reported to be degraded. */
+  isDegraded(component: string): boolean;
   /** A notice that also reports the state it is about. */
   hear(notice: Notice): Notice;
   /** Everything that must be open is open. */
@@ -89,6 +91,7 @@ export function createHealth({ required = [] }: { required?: readonly string[] }
         checks.delete(component);
       };
     },
+    isDegraded: (component) => checks.get(component)?.is === 'degraded',
     hear: (notice) => (level, message, details, about) => {
       notice(level, message, details, about);
       if (about) note(about.component, stateOf(about, message, details));

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import type { Health } from './health.ts';
 import type { QuotaReading, Sources, TierReading } from './metrics/readings.ts';
 import type { Notice } from './notice.ts';
 import { allowancesBy, EGRESS } from './quota/scopes.ts';
@@ -28,7 +29,11 @@ export async function openTracing(
 }
 
 /** Where the metrics read what the stores keep count of. */
-export function sourcesOf({ quota, redis }: Pick<Config, 'quota' | 'redis'>, stores: Stores): Sources {
+export function sourcesOf(
+  { quota, redis }: Pick<Config, 'quota' | 'redis'>,
+  stores: Stores,
+  { isDegraded }: Pick<Health, 'isDegraded'>,
+): Sources {
   const { slots, cache, spool, siblingSpool, access, outage, clientCount } = stores;
   const allowanceOf = allowancesBy(quota);
   const scopes = quota.perInterface ? KINDS.map((kind) => `${EGRESS}:${kind}`) : [EGRESS];
@@ -62,6 +67,9 @@ export function sourcesOf({ quota, redis }: Pick<Config, 'quota' | 'redis'>, sto
       access: access.stats().shared === 'away',
       cache_disk: cache.stats().disk?.state === 'away',
       upstream: outage.isOn,
+      audit: isDegraded('audit'),
+      scan: isDegraded('scan'),
+      config: isDegraded('config'),
     }),
   };
 }

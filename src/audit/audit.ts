@@ -45,11 +45,14 @@ export function createAudit(config: AuditConfig, deps: AuditDeps): Audit | undef
   let [written, lost, untold] = [0, 0, 0];
   let toldAt = -Infinity;
   const tellTrouble = () => {
-    if (sink.trouble === undefined) notice('info', 'audit lines are written again', { to, lost });
+    if (sink.trouble === undefined)
+      notice('info', 'audit lines are written again', { to, lost }, { component: 'audit', is: 'ok' });
     else
       notice(
         'warn',
         `audit lines cannot be written to ${to} (${sink.trouble}): they wait, and those that find no room are lost`,
+        {},
+        { component: 'audit', is: 'degraded' },
       );
   };
   const lose = () => {

@@ -27,7 +27,16 @@ export const GIVE_UPS = ['attempts', 'budget', 'retry_after', 'unsafe'] as const
 export const QUEUE_REFUSALS = ['deadline', 'full', 'client_cap', 'bytes', 'draining', 'disconnected'] as const;
 
 /** What may be out of order while the gateway goes on. */
-export const COMPONENTS = ['quota', 'client_limit', 'access', 'cache_disk', 'upstream'] as const;
+export const COMPONENTS = [
+  'quota',
+  'client_limit',
+  'access',
+  'cache_disk',
+  'upstream',
+  'audit',
+  'scan',
+  'config',
+] as const;
 
 /** Who speaks with Redis, each by a connection of its own. */
 export const REDIS_USES = ['quota', 'access', 'client_limit', 'login_limit', 'purges', 'parts'] as const;

@@ -65,8 +65,9 @@ export function createScanner(
     isAway = fails;
     const what = config.failOpen ? 'go on unseen (scan.failOpen)' : 'are answered with 503';
     if (verdict.kind === 'failed') {
-      notice('warn', `clamd cannot be asked: uploads ${what}`, { clamd: config.clamd, reason: verdict.reason });
-    } else notice('info', 'clamd can be asked again', { clamd: config.clamd });
+      const details = { clamd: config.clamd, reason: verdict.reason };
+      notice('warn', `clamd cannot be asked: uploads ${what}`, details, { component: 'scan', is: 'degraded' });
+    } else notice('info', 'clamd can be asked again', { clamd: config.clamd }, { component: 'scan', is: 'ok' });
   };
 
   return {

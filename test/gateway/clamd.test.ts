@@ -121,8 +121,11 @@ describe('while clamd is stopped or hangs', () => {
     expect(await both()).toEqual([400, 400]);
     clamd.signal('SIGSTOP');
     expect(await both()).toEqual([503, 200]);
+    const areDegraded = () => [closed, open].map(({ gateway }) => gateway.health.isDegraded('scan'));
+    expect(areDegraded()).toEqual([true, true]);
     clamd.signal('SIGCONT');
     await until(async () => (await closed.send(INFECTED)).status === 400);
+    expect(areDegraded()).toEqual([false, true]);
     await clamd.stop();
     expect(await both()).toEqual([503, 200]);
     expect(closed.upstream.asked).toHaveLength(0);
