@@ -10,6 +10,7 @@ import { createMetrics } from './metrics/metrics.ts';
 import type { Notice } from './notice.ts';
 import { openTracing, sourcesOf, VERSION } from './observe.ts';
 import { createAdmin, createAdminServer, hostsOf } from './server/admin.ts';
+import { createGuessWatch } from './server/guess-watch.ts';
 import type { OperatorActs } from './server/operator.ts';
 import { createForwardedWatch } from './server/client.ts';
 import { type Drained, drainServer, type DrainTimes } from './server/drain.ts';
@@ -78,6 +79,7 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
       token: config.admin.token,
       hosts: hostsOf(config.admin),
       acts: () => acts,
+      tellGuess: createGuessWatch(notice, clock),
     }),
   );
   opening.defer(() => closeServer(admin, 0, clock));
@@ -154,7 +156,11 @@ export async function createGateway(config: Config, overrides: Overrides = {}): 
   const origin = await listen(edge, config.listen, 'listen');
   acts = {
     stats: () => ({ cache: cache.stats(), access: access.stats() }),
-    purge: (selector) => purges.purge(selector),
+    async purge(selector, peer) {
+      const purged = await purges.purge(selector);
+      notice('info', 'the operator has purged the cache', { ...selector, ...purged, peer });
+      return purged;
+    },
     explain: (question) => front.explain(question),
     recent,
   };

@@ -67,7 +67,8 @@ export function createHealth({ required = [] }: { required?: readonly string[] }
     for (const [name, read] of watched) note(name, read());
     const all = [...checks.values()];
     const absent = [...missing].map((name): Check => {
-      const because = `the start waits for it${checks.get(name)?.because ? `: ${checks.get(name)?.because}` : ''}`;
+      const reason = /\((.+)\)$/s.exec(checks.get(name)?.because ?? '')?.[0] ?? '';
+      const because = `the start waits for it, requests should not come before ${reason}`.trimEnd();
       return { name, is: 'failed', because, since: startedAt };
     });
     const told = [...all.filter(({ name }) => !missing.has(name)), ...absent];

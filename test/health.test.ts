@@ -40,9 +40,10 @@ describe('the health of a gateway', () => {
   it('waits at the start for what is required, and never again', () => {
     const { health } = start(['redis']);
     health.opened();
-    health.report('redis', { is: 'degraded', because: 'refused' });
+    health.report('redis', { is: 'degraded', because: 'Redis is away: it goes on without (ECONNREFUSED)' });
     expect(health.tell()).toMatchObject({ status: 'starting', hasStarted: false });
-    expect(health.tell().checks).toMatchObject([{ name: 'redis', because: 'the start waits for it: refused' }]);
+    const because = 'the start waits for it, requests should not come before (ECONNREFUSED)';
+    expect(health.tell().checks).toMatchObject([{ name: 'redis', because }]);
     health.report('redis', { is: 'ok' });
     expect(health.tell().status).toBe('ready');
     health.report('redis', { is: 'degraded', because: 'refused' });

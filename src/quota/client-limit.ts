@@ -123,7 +123,7 @@ class SharedLimit implements ClientLimit {
   }
 
   get isShared(): boolean {
-    return !this.#isAway;
+    return !this.#isAway && this.#connection.status === 'ready';
   }
 
   async consume(key: string): Promise<ClientVerdict> {

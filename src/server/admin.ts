@@ -1,4 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Health } from '../health.ts';
@@ -8,7 +9,7 @@ import { createOperatorRoutes, type OperatorDeps } from './operator.ts';
 import { createProbes } from './probes.ts';
 
 /** What the second port tells: how the gateway is, its metrics; and, once it is open, what the operator may see and do there. */
-export type AdminDeps = Pick<OperatorDeps, 'token' | 'hosts' | 'acts'> & {
+export type AdminDeps = Pick<OperatorDeps, 'token' | 'hosts' | 'acts' | 'tellGuess'> & {
   health: Pick<Health, 'tell'>;
   metrics: Scrape;
 };
@@ -75,13 +76,25 @@ const refuseBroken: ErrorRequestHandler = (error: { status?: number; type?: stri
 };
 
 /** Bounds of this port, in ms: whoever hangs on it must not be able to keep the probes from it. */
-const HEAD_MS = 10_000;
+const HEAD_MS = 5000;
 const REQUEST_MS = 30_000;
 const MAX_CONNECTIONS = 1000;
+/** How often late heads are looked for, and how many connections may wait for one at once: of more, the oldest goes. */
+const CHECK_MS = 1000;
+const MAX_HEADLESS = 500;
 
 /** The HTTP server of the second port. */
 export function createAdminServer(app: RequestListener): Server {
-  const server = createServer({ headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: HEAD_MS }, app);
+  const times = { headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: HEAD_MS };
+  const server = createServer({ ...times, connectionsCheckingInterval: CHECK_MS }, app);
+  const headless = new Set<Socket>();
+  server.on('connection', (socket) => {
+    headless.add(socket);
+    socket.once('close', () => headless.delete(socket));
+    const [oldest] = headless;
+    if (headless.size > MAX_HEADLESS) oldest?.destroy();
+  });
+  server.on('request', ({ socket }) => headless.delete(socket));
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = REQUEST_MS;
   return server;

@@ -3,10 +3,12 @@ import { Socket } from 'node:net';
 import express, { type Express, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { GatewayError } from '../errors.ts';
+import type { SiblingKind } from '../policy/passthrough.ts';
 import { type CorsConfig, createCors } from './cors.ts';
 import { download, type DownloadDeps } from './download.ts';
 import { siblingRoute } from './edge.ts';
 import { login } from './login.ts';
+import { METHODS_BESIDE } from './methods.ts';
 import { open, openAny } from './open.ts';
 import { beginParts, endParts, sendPart } from './part-upload.ts';
 import { type Handler, serve, type ServeDeps } from './serve.ts';
@@ -50,17 +52,6 @@ const PART_UPLOAD = siblingRoute('part-upload');
 const PARTS = siblingRoute('parts');
 const OTHER = siblingRoute('other');
 
-/** What lies beside the files, and by which methods. */
-const SIBLINGS = new Map([
-  [LOGIN, 'POST'],
-  [SHARE_FILES, 'GET, HEAD, POST'],
-  [SHARE_FILE, 'GET, HEAD, DELETE'],
-  [PART_UPLOADS, 'POST'],
-  [PART_UPLOAD, 'PUT, POST, DELETE'],
-  [PARTS, 'GET, HEAD'],
-  [OTHER, 'GET, HEAD, POST, PUT, DELETE'],
-]);
-
 /** The route table, read from top to bottom. */
 export function createApp(deps: AppDeps): Express {
   const app = express();
@@ -99,7 +90,9 @@ export function createApp(deps: AppDeps): Express {
   if (cors) app.options('/{*any}', serve(deps, cors.preflight));
   app.all(uploads, serve(deps, refuseMethod('POST')));
   app.all(file, serve(deps, refuseMethod('GET, HEAD')));
-  for (const [path, methods] of SIBLINGS) app.all(path, serve(deps, refuseMethod(methods)));
+  for (const [kind, methods] of Object.entries(METHODS_BESIDE)) {
+    app.all(siblingRoute(kind as SiblingKind), serve(deps, refuseMethod(methods)));
+  }
   app.use(serve(deps, refuseTarget));
   return app;
 }

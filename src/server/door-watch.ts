@@ -1,10 +1,8 @@
 /** Tells the operator of connections that did not come through the door: the first of a kind, then their number. */
 import type { Clock } from '../clock.ts';
 import type { Notice } from '../notice.ts';
+import { sparingly } from './sparingly.ts';
 import type { DoorTrouble, TellTrouble } from './visit.ts';
-
-/** How often a kind of trouble is told of at most: anybody may cause it, as often as he likes. */
-const TELL_EVERY_MS = 60_000;
 
 type Told = Parameters<Notice>[0];
 
@@ -38,17 +36,10 @@ const WORDS: Record<DoorTrouble, [level: Told, message: string]> = {
 
 /** Makes the listener for such trouble. */
 export function createDoorWatch(notice: Notice, clock: Clock): TellTrouble {
-  const seen = new Map<DoorTrouble, { toldAt: number; since: number }>();
-  return (trouble, peer, detail) => {
-    const now = clock.monotonic();
-    const before = seen.get(trouble);
-    if (before && now - before.toldAt < TELL_EVERY_MS) {
-      before.since += 1;
-      return;
-    }
-    seen.set(trouble, { toldAt: now, since: 0 });
-    const [level, message] = WORDS[trouble];
-    const more = before?.since ?? 0;
-    notice(level, message, { trouble, peer, detail, ...(more > 0 ? { alsoSinceTheLast: more } : {}) });
-  };
+  const tell = sparingly(clock);
+  return (trouble, peer, detail) =>
+    tell(trouble, (more) => {
+      const [level, message] = WORDS[trouble];
+      notice(level, message, { trouble, peer, detail, ...(more > 0 ? { alsoSinceTheLast: more } : {}) });
+    });
 }

@@ -19,7 +19,7 @@ import type { UnderWay } from './under-way.ts';
 /** How long requests are still taken, and when all must be over, both in ms from the beginning of the drain. */
 export type DrainTimes = { delayMs: number; deadlineMs: number };
 
-/** What became of the requests that were under way when the drain began, or came during it. */
+/** What became of the requests that were under way when the drain began, or came during it; `refused`: with a 503, or at the last call. */
 export type Drained = { finished: number; refused: number; cut: number };
 
 /** What a drain acts on: the clients' port, what is under way there, and the line before the upstream. */
@@ -48,7 +48,7 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
   const { server, underWay, endLine, hurry, clock, notice } = deps;
   if (!server.listening) return { finished: 0, refused: 0, cut: 0 };
   const since = clock.monotonic();
-  const finishedBefore = underWay.finished;
+  const before = { finished: underWay.finished, refused: underWay.refused };
   const lastCallMs = deadlineMs - Math.min(LAST_CALL_MS, deadlineMs / 10);
   let [refused, cut] = [0, 0];
   const now = () => ({ requests: underWay.requests, connections: underWay.connections });
@@ -91,7 +91,11 @@ export async function drainServer({ delayMs, deadlineMs }: DrainTimes, deps: Dra
   // Its timer for late heads ends with this.
   server.close();
   for (const cancel of [cancelLastCall, cancelDeadline]) cancel();
-  const drained = { finished: underWay.finished - finishedBefore, refused, cut };
+  const drained = {
+    finished: underWay.finished - before.finished,
+    refused: refused + underWay.refused - before.refused,
+    cut,
+  };
   const tookMs = Math.round(clock.monotonic() - since);
   if (cut === 0) notice('info', 'drained: nothing was cut', { ...drained, tookMs });
   else

@@ -6,67 +6,37 @@
  * What other replicas know of a token is not asked for; what only the body or Easemob can tell is left open.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Access, Asked } from '../access/access.ts';
+import type { Asked } from '../access/access.ts';
 import type { Bearer } from '../access/bearer.ts';
-import type { Cache } from '../cache/cache.ts';
-import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { enforce } from '../policy/decision.ts';
 import { checkFraming, checkHead } from '../policy/head.ts';
 import { inHeaders } from '../policy/header-form.ts';
-import { asUnderstood, type HeaderValues } from '../policy/header-values.ts';
-import type { Passthrough } from '../policy/passthrough.ts';
+import { asUnderstood } from '../policy/header-values.ts';
 import { checkQuery, readQuery } from '../policy/query.ts';
 import { checkSecret } from '../policy/secret.ts';
 import type { SizePolicy } from '../policy/size.ts';
-import { readTarget, type Target } from '../policy/target.ts';
+import { readTarget } from '../policy/target.ts';
 import { readWish, type Variant } from '../policy/variant.ts';
-import type { Outlook } from '../quota/slots.ts';
 import type { Kind } from '../quota/waiter.ts';
 import { createPlainTracing } from '../tracing/trace.ts';
 import { admit } from './admit.ts';
-import { authorize, authorizeApp, authorizeReader, type AuthorizePolicy } from './authorize.ts';
+import { authorize, authorizeReader } from './authorize.ts';
 import type { Exchange } from './exchange.ts';
-import { type LineRules, placeOf } from './forward.ts';
-import type { Outage } from './outage.ts';
+import { walkBeside } from './explain-beside.ts';
+import {
+  type Explain,
+  type ExplainDeps,
+  oneOf,
+  type Question,
+  type Step,
+  step,
+  tellReported,
+  type Walk,
+} from './explain-steps.ts';
+import { placeOf } from './forward.ts';
 import { identify, refuseAgain } from './recognise.ts';
-import { type DecisionReason, decisionOf } from './summarize.ts';
-
-/** A request as it might come: its raw target, its fields by lower-case name, and the address that it would come from. */
-export type Question = { method: string; path: string; headers: Record<string, string>; client: string };
-
-/** One step of the walk, and what it says. `report`: a policy would deny it, but only reports (`enforce`). `open`: only the body, other replicas or Easemob can tell. */
-export type Step = { step: string; verdict: 'allow' | 'deny' | 'report' | 'open'; says: string };
-
-/** How the walk would end here, and by which steps. */
-export type Explained = {
-  decision: 'allow' | 'deny';
-  decisionReason: DecisionReason;
-  status: number | undefined;
-  steps: Step[];
-};
-
-/** Tells what would become of a request. */
-export type Explain = (question: Question) => Explained;
-
-/** What a real request meets, as far as it can be asked without leaving a trace. */
-export type ExplainDeps = {
-  clock: Clock;
-  authorize: AuthorizePolicy;
-  size: SizePolicy;
-  isCaching: boolean;
-  keep: { originalBytes: number };
-  cache: Pick<Cache, 'holds'>;
-  access: Pick<Access, 'identify' | 'identifyReported' | 'identifyNobody' | 'refusalOf' | 'maySee' | 'isProven'>;
-  outage: Pick<Outage, 'isOn'>;
-  line: LineRules;
-  outlook: (place: Parameters<Outlook>[0]) => ReturnType<Outlook>;
-  redirects: { passes: boolean };
-  compat: { headerValues: HeaderValues };
-  readSibling: Passthrough | undefined;
-};
-
-type Walk = { question: Question; steps: Step[]; deps: ExplainDeps };
+import { decisionOf } from './summarize.ts';
 
 /** Opens the explanation of requests under one configuration. */
 export const createExplain =
@@ -80,20 +50,6 @@ export const createExplain =
       return { ...decisionOf(thrown.code, { route: 'other' }), status: thrown.status, steps };
     }
   };
-
-/** One phase: what it throws is its "no". */
-function step<Result>({ steps }: Walk, name: string, ask: () => Result, says: (result: Result) => string): Result {
-  try {
-    const result = ask();
-    steps.push({ step: name, verdict: 'allow', says: says(result) });
-    return result;
-  } catch (thrown) {
-    if (thrown instanceof GatewayError) {
-      steps.push({ step: name, verdict: 'deny', says: `${thrown.code}: ${thrown.reason ?? thrown.message}` });
-    }
-    throw thrown;
-  }
-}
 
 function walk(at: Walk): 'cache' | 'upstream' {
   const { question, deps } = at;
@@ -121,21 +77,11 @@ function walk(at: Walk): 'cache' | 'upstream' {
     bytesIn: 0,
     bytesOut: 0,
   };
-  if ('kind' in target) {
-    const { app } = target;
-    if (app) {
-      const isListed = () => authorizeApp(app, deps.authorize, exchange);
-      step(at, 'app', isListed, () => `${app.org}/${app.app}`);
-    }
-    tellReported(at, exchange);
-    const says = 'it goes upstream, where its limits allow; Easemob decides';
-    at.steps.push({ step: 'beside the files', verdict: 'open', says });
-    return 'upstream';
-  }
+  if ('kind' in target) return walkBeside(at, target, exchange);
   step(
     at,
     'method',
-    () => checkMethod(method, target),
+    () => oneOf(method, target.file === undefined ? 'POST' : 'GET, HEAD'),
     () => method,
   );
   const req = { headers } as { headers: IncomingHttpHeaders };
@@ -154,13 +100,7 @@ function walk(at: Walk): 'cache' | 'upstream' {
   const form = inHeaders(headers, target.query, deps.redirects.passes);
   const asked = { file: target.file ?? '', secret: form.isClear ? form.secret : undefined };
   const bearer = token ? identify(deps.access, app, token) : deps.access.identifyNobody(app, asked);
-  if (isUpload)
-    step(
-      at,
-      'size and type',
-      () => admit(req, deps.size),
-      ({ announcedBytes }) => announced(announcedBytes),
-    );
+  if (isUpload) step(at, 'size and type', () => admitForm(req, deps.size), announced);
   step(
     at,
     'earlier refusals',
@@ -177,15 +117,10 @@ function walk(at: Walk): 'cache' | 'upstream' {
 /** Nothing was asked by anybody, so there is nothing to go on with. */
 const NO_TRACE = createPlainTracing().begin({}, '');
 
-/** A policy that only reports has had its say. */
-function tellReported({ steps }: Walk, { wouldDeny }: Exchange): void {
-  if (!wouldDeny) return;
-  const says = `${wouldDeny.code}: ${wouldDeny.reason}; it goes on, since that is only reported (enforce)`;
-  steps.push({ step: 'enforce', verdict: 'report', says });
-}
-
 function readPath({ question, deps }: Walk) {
   const { path, headers } = question;
+  if (!/^\d*$/.test(headers['content-length'] ?? ''))
+    throw new GatewayError('REQUEST_MALFORMED', { reason: 'a Content-Length that is no number' });
   enforce(checkFraming({ httpVersion: '1.1', rawHeaders: Object.entries(headers).flat() }));
   const asFile = readTarget(path);
   const beside = 'allowed' in asFile ? deps.readSibling?.(path) : undefined;
@@ -204,10 +139,11 @@ function readHead({ method, headers }: Question, raw: string): Map<string, strin
   return query ?? new Map<string, string[]>();
 }
 
-function checkMethod(method: string, { file }: Target): void {
-  const allowed = file === undefined ? ['POST'] : ['GET', 'HEAD'];
-  if (!allowed.includes(method))
-    throw new GatewayError('METHOD_NOT_ALLOWED', { reason: `allowed here: ${allowed.join(', ')}` });
+/** Judges a form by its head; one of no bytes is none. */
+function admitForm(req: { headers: IncomingHttpHeaders }, size: SizePolicy): number | undefined {
+  const { announcedBytes } = admit(req, size);
+  if (announcedBytes === 0) throw new GatewayError('MULTIPART_MALFORMED', { reason: 'a form without a byte' });
+  return announcedBytes;
 }
 
 const announced = (bytes: number | undefined): string =>

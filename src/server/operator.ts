@@ -10,7 +10,7 @@ import type { AccessStats } from '../access/access.ts';
 import type { CacheStats } from '../cache/cache.ts';
 import type { Selector } from '../cache/entry.ts';
 import type { Purged } from '../cache/purges.ts';
-import type { Explain } from './explain.ts';
+import type { Explain } from './explain-steps.ts';
 import { only } from './only.ts';
 import { readQuestion } from './question.ts';
 import type { Recent } from './recent.ts';
@@ -18,7 +18,8 @@ import type { Recent } from './recent.ts';
 /** What the operator is shown, and does. */
 export type OperatorActs = {
   stats: () => { cache: CacheStats; access: AccessStats };
-  purge: (selector: Selector) => Promise<Purged>;
+  /** Purges for the operator at this address. */
+  purge: (selector: Selector, peer: string) => Promise<Purged>;
   explain: Explain;
   recent: Pick<Recent, 'find' | 'list'>;
 };
@@ -28,6 +29,8 @@ export type OperatorDeps = {
   token: string | undefined;
   hosts: readonly string[];
   acts: () => OperatorActs | undefined;
+  /** Told of whoever came with a wrong token. */
+  tellGuess: (peer: string) => void;
 };
 
 /** The fields of a line by which lines can be asked for: `?decision=deny&route=upload&most=10`. */
@@ -59,7 +62,7 @@ export function createOperatorRoutes(deps: OperatorDeps): Router {
   const purge = (selectorOf: (req: Request) => Selector) =>
     act(async (acts, req, res) => {
       const selector = selectorOf(req);
-      res.json({ purged: selector, ...(await acts.purge(selector)) });
+      res.json({ purged: selector, ...(await acts.purge(selector, req.socket.remoteAddress ?? 'unknown')) });
     });
   routes.delete(
     '/cache',
@@ -97,7 +100,7 @@ export function createOperatorRoutes(deps: OperatorDeps): Router {
   );
   routes.post(
     '/explain',
-    express.json({ limit: QUESTION_BYTES, type: () => true }),
+    express.json({ limit: QUESTION_BYTES, type: () => true, strict: false }),
     act(({ explain }, req, res) => {
       const question = readQuestion(req.body);
       if ('mistake' in question) res.status(400).json({ message: question.mistake });
@@ -111,7 +114,11 @@ export function createOperatorRoutes(deps: OperatorDeps): Router {
 
 const appOf = ({ params }: Request): string => `${String(params['org'])}/${String(params['app'])}`;
 
-function requireOperator({ token, hosts }: Pick<OperatorDeps, 'token' | 'hosts'>): RequestHandler {
+function requireOperator({
+  token,
+  hosts,
+  tellGuess,
+}: Pick<OperatorDeps, 'token' | 'hosts' | 'tellGuess'>): RequestHandler {
   return (req, res, next) => {
     const refuse = (status: number, message: string) => res.status(status).json({ message });
     // HTTP/1.0 may do without a Host; its type does not say so.
@@ -120,7 +127,8 @@ function requireOperator({ token, hosts }: Pick<OperatorDeps, 'token' | 'hosts'>
       refuse(421, 'This port is not reached by that name. Name it in admin.hosts if it is yours.');
     } else if (token === undefined) {
       refuse(403, 'There is no operator yet: set admin.token, and send it as a Bearer token.');
-    } else if (!isSame(req.headers.authorization, `Bearer ${token}`)) {
+    } else if (!isSame(/^bearer +(.*)$/i.exec(req.headers.authorization ?? '')?.[1], token)) {
+      if (req.headers.authorization !== undefined) tellGuess(req.socket.remoteAddress ?? 'unknown');
       res.setHeader('WWW-Authenticate', 'Bearer');
       refuse(401, "Send the operator's token (admin.token) as a Bearer token.");
     } else next();

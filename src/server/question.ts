@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Question } from './explain.ts';
+import type { Question } from './explain-steps.ts';
 
 const HINT =
   'Send {"method": "GET", "path": "/org/app/chatfiles/…", "headers": {"authorization": "Bearer …"}, "client": "203.0.113.7"}; ' +

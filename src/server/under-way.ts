@@ -25,6 +25,7 @@ export class UnderWay {
   /** Those that were broken off or cut: they count there, and not as finished. */
   readonly #brokenOff = new WeakSet<Going>();
   #finished = 0;
+  #refused = 0;
   #isClosing = false;
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
@@ -120,8 +121,15 @@ export class UnderWay {
     return this.#finished;
   }
 
+  /** Requests that were sent away with a 503 since the start. */
+  get refused(): number {
+    return this.#refused;
+  }
+
   #end(going: Going): void {
-    if (!this.#brokenOff.has(going)) this.#finished += 1;
+    if (this.#brokenOff.has(going)) return;
+    if (going.res.headersSent && going.res.statusCode === 503) this.#refused += 1;
+    else this.#finished += 1;
   }
 
   *#going(): Generator<Going> {

@@ -1,7 +1,7 @@
 /** What the operator is told of a request is what becomes of it; and telling changes nothing. */
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import type { Explained } from '../../src/server/explain.ts';
+import type { Explained } from '../../src/server/explain-steps.ts';
 import type { Summary } from '../../src/server/summarize.ts';
 import { ask } from '../kit/ask.ts';
 import { APP, bearer, CHATFILES, fileOf, ORG, uploadTo } from '../kit/easemob.ts';
@@ -53,6 +53,18 @@ describe('an explanation', () => {
       },
     ],
     [
+      'an upload of nothing',
+      {
+        method: 'POST',
+        path: CHATFILES,
+        headers: {
+          authorization: 'Bearer t',
+          'content-type': 'multipart/form-data; boundary=b',
+          'content-length': '0',
+        },
+      },
+    ],
+    [
       'an upload that is no form',
       {
         method: 'POST',
@@ -68,6 +80,30 @@ describe('an explanation', () => {
     expect([told.decision, told.status]).toEqual(['deny', reply.status]);
     expect(told.decisionReason).toBe(running.summaries[0]?.decisionReason);
     expect(told.steps.at(-1)).toMatchObject({ verdict: 'deny' });
+    expect(running.emulator.received()).toEqual([]);
+  });
+
+  it.each<[string, string, { method?: string; headers?: Record<string, string> }]>([
+    ['a login by another method', 'token', {}],
+    [
+      'a login that announces too much',
+      'token',
+      { method: 'POST', headers: { 'content-type': 'application/json', 'content-length': '999999' } },
+    ],
+    ['somebody without a token', 'users/ann', { headers: {} }],
+    ['a method that is not known there', 'users/ann', { method: 'PATCH' }],
+    [
+      'a body that is too large',
+      'users/ann',
+      { method: 'PUT', headers: { authorization: 'Bearer t', 'content-length': '99999999' } },
+    ],
+  ])('of %s beside the files is what becomes of it', async (_case, path, { method = 'GET', headers }) => {
+    const running = await start(['passthrough=token,users/**']);
+    const question = { method, path: `/${ORG}/${APP}/${path}`, headers: headers ?? bearer(running.token) };
+    const told = await explain(running, question);
+    const reply = await ask(`${running.gateway.url}${question.path}`, question);
+    expect([told.decision, told.status]).toEqual(['deny', reply.status]);
+    expect(told.decisionReason).toBe(running.summaries[0]?.decisionReason);
     expect(running.emulator.received()).toEqual([]);
   });
 

@@ -13,12 +13,14 @@ const STATS = { cache: { memory: { entries: 7 } }, access: { tokens: 3 } };
 /** The second port alone; what it purges is written down. */
 async function start({ token }: { token: string | undefined } = { token: TOKEN }) {
   const purged: Selector[] = [];
+  const guesses: string[] = [];
   const server = createServer(
     createAdmin({
       health: { tell: () => ({ status: 'ready', isReady: true, hasStarted: true, checks: [] }) },
       metrics: () => Promise.resolve({ contentType: 'text/plain', text: '' }),
       token,
       hosts: ['localhost', '127.0.0.1', '[::1]', 'gateway.internal'],
+      tellGuess: (peer) => void guesses.push(peer),
       acts: () => ({
         stats: () => STATS as never,
         purge(selector) {
@@ -45,13 +47,22 @@ async function start({ token }: { token: string | undefined } = { token: TOKEN }
     const [reply] = replies;
     return { status: reply?.status, headers: reply?.headers ?? {}, body: reply?.body.toString() ?? '', text };
   };
-  return { ask, purged };
+  return { ask, purged, guesses };
 }
 
 const HOST = 'Host: localhost:9090';
 const OPERATOR = `Authorization: Bearer ${TOKEN}`;
 
 describe("the operator's routes", () => {
+  it('tell of whoever comes with a wrong token, and not of one who has none', async () => {
+    const { ask, guesses } = await start();
+    expect((await ask('GET /cache HTTP/1.1', HOST)).status).toBe(401);
+    expect(guesses).toEqual([]);
+    expect((await ask('GET /cache HTTP/1.1', HOST, 'Authorization: Bearer guessed')).status).toBe(401);
+    expect(guesses).toEqual(['127.0.0.1']);
+    expect((await ask('GET /cache HTTP/1.1', HOST, `authorization: bearer ${TOKEN}`)).status).toBe(200);
+  });
+
   it('show the counters', async () => {
     const { ask } = await start();
     const { status, headers, body } = await ask('GET /cache HTTP/1.1', HOST, OPERATOR);

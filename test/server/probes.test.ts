@@ -4,11 +4,12 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createHealth } from '../../src/health.ts';
 import { createAdmin, createAdminServer } from '../../src/server/admin.ts';
 import { createFakeClock } from '../kit/fake-clock.ts';
+import { connectRaw } from '../kit/raw-client.ts';
 
 /** The second port of a gateway that is still starting. */
 async function start() {
   const health = createHealth({}, createFakeClock(Date.UTC(2026, 10, 23)));
-  const operator = { token: 'the-operators-own-token', hosts: ['127.0.0.1'], acts: () => undefined };
+  const operator = { token: 'the-operators-own-token', hosts: ['127.0.0.1'], acts: () => undefined, tellGuess() {} };
   const metrics = () => Promise.resolve({ contentType: 'text/plain', text: '' });
   const server = createAdminServer(createAdmin({ health, metrics, ...operator }));
   server.listen(0, '127.0.0.1');
@@ -22,10 +23,26 @@ async function start() {
     const response = await fetch(`${url}${path}`, init);
     return { status: response.status, headers: response.headers, text: await response.text() };
   };
-  return { health, probe };
+  return { health, probe, url };
 }
 
 describe('the probes', () => {
+  it('answer though somebody holds more connections than there may be, on each a head without an end', async () => {
+    const { health, probe, url } = await start();
+    health.opened();
+    const held = await Promise.all(
+      Array.from({ length: 1100 }, async () => {
+        const client = await connectRaw(url);
+        await client.send('GET /l');
+        return client;
+      }),
+    );
+    onTestFinished(() => {
+      for (const client of held) client[Symbol.dispose]();
+    });
+    expect((await probe('/livez')).status).toBe(200);
+  });
+
   it('tell the stages of a life, each its own part of it', async () => {
     const { health, probe } = await start();
     const statuses = () =>
