@@ -41,14 +41,14 @@ export function addConfigCommands(program: Command, surroundings: Surroundings):
     .option('--json', 'tell it in JSON, on the standard output')
     .addHelpText('after', EXIT_CODES)
     .action(async (named: string | undefined, flags: CheckFlags, command: Command) => {
-      if (named !== undefined && flags.config !== undefined) command.error('error: name one file, not two');
-      await check(named === undefined ? flags : { ...flags, config: named }, surroundings);
+      await check(oneFile(named, flags, command), surroundings);
     });
-  withSources(config.command('print'))
+  withSources(config.command('print').argument('[file]', 'the same as --config <file>'))
     .description('print the configuration that takes effect, with the origin of every value and without secrets')
     .option('--changed', 'only what differs from its default')
-    .action(async ({ changed = false, ...flags }: SourceFlags & { changed?: boolean }) => {
-      const { config: values, origins } = await load(flags, surroundings);
+    .action(async (named: string | undefined, flags: SourceFlags & { changed?: boolean }, command: Command) => {
+      const { changed = false } = flags;
+      const { config: values, origins } = await load(oneFile(named, flags, command), surroundings);
       say(printConfig({ config: values, origins, changedOnly: changed }, keysOf(configSchema)));
     });
   config
@@ -57,6 +57,11 @@ export function addConfigCommands(program: Command, surroundings: Surroundings):
     .action(() => {
       say(`${JSON.stringify(jsonSchemaOf(keysOf(configSchema)), null, 2)}\n`);
     });
+}
+
+function oneFile<Flags extends SourceFlags>(named: string | undefined, flags: Flags, command: Command): Flags {
+  if (named !== undefined && flags.config !== undefined) command.error('error: name one file, not two');
+  return named === undefined ? flags : { ...flags, config: named };
 }
 
 const load = ({ config: file, emulator, set }: SourceFlags, surroundings: Surroundings) =>

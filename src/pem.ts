@@ -3,8 +3,8 @@
  * with the key that names the file: a connection that fails later would not say which of them is wrong.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { readSmallFile } from './text-file.ts';
 
 /** One mistake: the key of the configuration, within its section, whose file cannot be used, and why. */
 export type PemMistake<Key extends string = string> = { key: Key; message: string };
@@ -47,12 +47,8 @@ export const tlsVersion = (whom: string) =>
     .describe(`The oldest version of TLS that is spoken with ${whom}.`)
     .meta({ reload: true });
 
-const UNREADABLE: Record<string, string> = {
-  ENOENT: 'there is no such file',
-  EISDIR: 'is a folder; name the file in it',
-  EACCES: 'may not be read by this user; check its permissions',
-  ENOTDIR: 'a part of the path is no folder',
-};
+/** More than the public authorities of a whole system take. */
+const MAX = { maxBytes: 4 * 1024 * 1024, maxText: '4 MB', onlyRegular: true };
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
@@ -66,12 +62,10 @@ export function openPemFiles<Key extends string>(section: string): PemFiles<Key>
 
   const read = async (key: Key, file: string | undefined): Promise<Buffer | undefined> => {
     if (file === undefined) return undefined;
-    try {
-      return await readFile(file);
-    } catch (cause) {
-      complain(key, `${UNREADABLE[codeOf(cause)] ?? `cannot be read (${codeOf(cause)})`}: ${file}`);
-      return undefined;
-    }
+    const found = await readSmallFile(file, MAX);
+    if ('bytes' in found) return found.bytes;
+    complain(key, `${found.problem}: ${file}`);
+    return undefined;
   };
 
   return {

@@ -58,6 +58,7 @@ export async function start({ config: file, emulator = false, set }: SourceFlags
   const way = { upstream, ...(proxy === undefined ? {} : { through: new URL(proxy).host }) };
   logger.info({ listen: gateway.url, admin: gateway.adminUrl, ...way, ...traces }, 'gateway started');
   if (emulatorUrl !== undefined) process.stdout.write(`${firstVisit(gateway.url, emulatorUrl)}\n`);
+  let wanted = config.log.level;
   opening.use(
     reloadWhenChanged(running, {
       load: async () => {
@@ -67,10 +68,13 @@ export async function start({ config: file, emulator = false, set }: SourceFlags
       },
       async apply(next) {
         await gateway.reload(next);
-        logger.level = next.log.level;
+        wanted = next.log.level;
+        // What is told of the reload is to be seen by those who look for it, whichever of the two levels is the lower.
+        if (logger.levels.values[wanted]! < logger.levels.values[logger.level]!) logger.level = wanted;
       },
       notice,
       onEnd(result) {
+        logger.level = wanted;
         gateway.noteReload(result.ok);
         gateway.health.report('config', stateOf(result));
       },
@@ -80,11 +84,12 @@ export async function start({ config: file, emulator = false, set }: SourceFlags
 }
 
 /** Takes a changed configuration into use on SIGHUP, and when its files change. */
-function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onFiles'>): Disposable {
+function reloadWhenChanged(running: Loaded, deps: Omit<ReloadDeps, 'onFiles' | 'clock'>): Disposable {
   const { watch: isWatching, everyMs } = running.config.reload;
   const files = createFileWatch(() => void reload('a file has changed'), { everyMs }, systemClock);
   const reload = createReload(running, {
     ...deps,
+    clock: systemClock,
     onFiles: (named, readAt) => files.watch(isWatching ? named : [], readAt),
   });
   const hangUp = onHangUp(() => void reload('SIGHUP'));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Config, ConfigError, loadConfig, type Loaded } from '../src/config.ts';
+import { createFakeClock } from './kit/fake-clock.ts';
 import { createReload, type ReloadResult } from '../src/reload.ts';
 
 const loadedOf = (...set: string[]): Promise<Loaded> =>
@@ -11,6 +12,7 @@ async function reloadOf(initial: string[] = []) {
   const told: { level: string; message: string; details: unknown }[] = [];
   const ends: ReloadResult[] = [];
   const watched: (readonly string[])[] = [];
+  const clock = createFakeClock();
   const world = {
     next: () => loadedOf(),
     apply: async (config: Config) => void applied.push(config),
@@ -21,8 +23,9 @@ async function reloadOf(initial: string[] = []) {
     notice: (level, message, details) => void told.push({ level, message, details }),
     onEnd: (result) => void ends.push(result),
     onFiles: (files) => void watched.push(files),
+    clock,
   });
-  return { world, reload, applied, told, ends, watched };
+  return { clock, world, reload, applied, told, ends, watched };
 }
 
 describe('a reload', () => {
@@ -106,6 +109,21 @@ describe('a reload', () => {
     world.next = () => loadedOf();
     await reload('b');
     expect(ends).toMatchObject([{ ok: false }, { ok: true }]);
+  });
+
+  it('gives up a reading that never ends, and what comes of it too late is not taken', async () => {
+    const { clock, world, reload, applied, ends } = await reloadOf();
+    const { promise: hanging, resolve: answer } = Promise.withResolvers<Loaded>();
+    world.next = () => hanging;
+    const first = reload('a');
+    await clock.advance(30_000);
+    await first;
+    expect(ends).toMatchObject([{ ok: false, mistakes: expect.stringContaining('more than 30 s') as string }]);
+    world.next = () => loadedOf('limits.fileBytes=1MB');
+    await reload('b');
+    answer(await loadedOf('limits.fileBytes=2MB'));
+    await clock.advance(1);
+    expect(applied.map(({ limits }) => limits.fileBytes)).toEqual([1024 ** 2]);
   });
 
   it('tells a warning when it is new', async () => {

@@ -5,7 +5,7 @@ import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, ty
 import { type Key, sectionsOf } from './keys.ts';
 import { type Place, type Problem, showName } from './problems.ts';
 import { type Source, unknownKey } from './sources.ts';
-import { readTextFile } from './text-file.ts';
+import { readTextFile } from '../text-file.ts';
 
 /** What the file holds; `broken` when it could not be read to its end, so that nothing can be missed in it. */
 export type FileSource = Source & { broken: boolean };

@@ -2,7 +2,7 @@
  * Secrets that stand in a file of their own, as Docker and Kubernetes hand them over: a variable with `_FILE` at its end
  * names the file.
  */
-import { readTextFile } from './text-file.ts';
+import { readTextFile } from '../text-file.ts';
 
 /** What is put behind the variable of a secret key to name a file instead. */
 export const FILE_SUFFIX = '_FILE';

@@ -11,16 +11,28 @@ export type TakeOver = {
   waiting: string[];
 };
 
+/** Keys that mean nothing without another one: while that one waits for a restart, they wait with it. */
+const TOGETHER: readonly (readonly [key: string, other: string])[] = [
+  ['listen.proxyProtocolFrom', 'listen.proxyProtocol'],
+  ['listen.tls.clientCaFile', 'listen.tls.clientCertificates'],
+];
+
 /** Puts the new values of keys that may change while running into what runs; all others stay. */
 export function takeOver(running: Config, next: Config): TakeOver {
   const config = structuredClone(running);
   const changed: string[] = [];
   const waiting: string[] = [];
+  const differs = (path: string) => !isDeepStrictEqual(valueAt(next, path), valueAt(running, path));
+  // Beginning or ending TLS makes another server.
+  const isOtherServer = (running.listen.tls.certFile === undefined) !== (next.listen.tls.certFile === undefined);
+  const waits = (path: string) =>
+    (isOtherServer && path.startsWith('listen.tls.')) ||
+    TOGETHER.some(([key, other]) => key === path && differs(other));
   for (const { path, reload } of keysOf(configSchema)) {
-    const value = valueAt(next, path);
-    if (isDeepStrictEqual(value, valueAt(running, path))) continue;
-    (reload ? changed : waiting).push(path);
-    if (reload) setAt(config, path, value);
+    if (!differs(path)) continue;
+    const isTaken = reload && !waits(path);
+    (isTaken ? changed : waiting).push(path);
+    if (isTaken) setAt(config, path, valueAt(next, path));
   }
   return { config, changed, waiting };
 }

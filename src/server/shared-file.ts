@@ -1,4 +1,5 @@
-import { maxBodyBytes, type SizePolicy } from '../policy/size.ts';
+import { enforce } from '../policy/decision.ts';
+import { checkForm, maxBodyBytes, type SizePolicy } from '../policy/size.ts';
 import { isFileName } from '../policy/target.ts';
 import { sharedFileHeaders, siblingHeaders } from '../upstream/headers.ts';
 import { admit } from './admit.ts';
@@ -32,6 +33,7 @@ export const shareFile =
     letContinue(req, res);
     const limits = { announcedBytes, maxBytes: maxBodyBytes(deps.size), watch };
     await using taken = await takeBody(req, limits, exchange, deps);
+    enforce(checkForm(taken.body.bytes, watch.fileBytes, deps.size));
     await inspect(watch, taken.body, target.app, exchange, deps);
     const headers = siblingHeaders(req.headers, token.value);
     const request = { method: 'POST', path: pathOf(target), headers, body: taken.body } as const;

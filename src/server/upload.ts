@@ -1,5 +1,6 @@
 import { beginsAsPicture } from '../policy/file-type.ts';
-import { maxBodyBytes, type SizePolicy } from '../policy/size.ts';
+import { enforce } from '../policy/decision.ts';
+import { checkForm, maxBodyBytes, type SizePolicy } from '../policy/size.ts';
 import { upstreamPath } from '../policy/target.ts';
 import { uploadHeaders } from '../upstream/headers.ts';
 import { admit } from './admit.ts';
@@ -47,6 +48,7 @@ export const upload =
     letContinue(req, res);
     const limits = { announcedBytes, maxBytes: maxBodyBytes(deps.size), watch };
     await using taken = await takeBody(req, limits, exchange, deps);
+    enforce(checkForm(taken.body.bytes, watch.fileBytes, deps.size));
     await inspect(watch, taken.body, target, exchange, deps);
     const request = {
       method: 'POST',

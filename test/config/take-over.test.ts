@@ -25,6 +25,21 @@ describe('taking a configuration over', () => {
     expect([changed, waiting.toSorted()]).toEqual([['limits.fileBytes'], ['listen.port', 'redis.url']]);
   });
 
+  it('leaves keys that mean nothing without one that waits', async () => {
+    const proxied = ['listen.proxyProtocol=on', 'listen.proxyProtocolFrom=10.0.0.0/8'];
+    const tls = ['listen.tls.certFile=/c', 'listen.tls.keyFile=/k'];
+    const asked = [...tls, 'listen.tls.clientCertificates=require', 'listen.tls.clientCaFile=/ca'];
+    const waitingOf = async (from: string[], to: string[]) => {
+      const { config, changed, waiting } = takeOver(await configOf(...from), await configOf(...to));
+      expect([config, changed]).toEqual([await configOf(...from), []]);
+      return waiting;
+    };
+    expect(await waitingOf(proxied, [])).toEqual(['listen.proxyProtocol', 'listen.proxyProtocolFrom']);
+    expect(await waitingOf(asked, tls)).toEqual(['listen.tls.clientCertificates', 'listen.tls.clientCaFile']);
+    expect(await waitingOf(tls, [])).toEqual(['listen.tls.certFile', 'listen.tls.keyFile']);
+    expect(await waitingOf([], [...tls, 'listen.tls.hstsSeconds=5'])).toHaveLength(3);
+  });
+
   it('takes a value away again that is not set any more', async () => {
     const running = await configOf('publicUrl=https://files.example.com', 'quota.uploadMaxWaitMs=5000');
     const { config, changed } = takeOver(running, await configOf());

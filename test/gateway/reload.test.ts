@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -143,10 +144,26 @@ describe('a changed configuration', () => {
     await says('waits for a restart');
     await upload(1);
     await writeFile(path, 'log: { level: info }');
-    await says(TAKEN);
+    await says(TAKEN, 2);
     await upload(1);
     await says('"route":"upload"');
     expect(gateway.output().split('"route":"upload"')).toHaveLength(2);
+  });
+
+  it('is not held up by a certificate that has become a pipe on which nobody writes', async () => {
+    const ca = await createAuthority();
+    onTestFinished(() => ca[Symbol.asyncDispose]());
+    const caFile = join(await newFolder(), 'ca.pem');
+    await writeFile(caFile, ca.cert);
+    const { path, upload, says } = await startReloading('', undefined, [`upstream.caFile=${caFile}`]);
+    await rm(caFile);
+    execFileSync('mkfifo', [caFile]);
+    await says('upstream.caFile: is no file but a pipe');
+    await rm(caFile);
+    await writeFile(caFile, ca.cert);
+    await writeFile(path, 'limits: { fileBytes: 4KB }');
+    await says(TAKEN);
+    expect(await upload(5000)).toBe(413);
   });
 
   it('brings new certificates for the way out', async () => {
@@ -167,7 +184,7 @@ describe('a changed configuration', () => {
     await writeFile(caFile, 'no certificate');
     await says('upstream.caFile: holds no');
     await writeFile(caFile, right.cert);
-    await says('nothing in it has changed');
+    await says('no key in it has changed');
     expect(await status()).toBe(404);
   });
 });

@@ -66,6 +66,16 @@ const headOf = (token: string, ...fields: string[]) =>
     '',
   ].join('\r\n');
 
+describe('a form with more beside its file than it may have', () => {
+  it.each(FRAMINGS)('goes nowhere, by %s', async (_case, framing) => {
+    const { gateway, emulator, token } = await start();
+    const body = bodyOf(5, FORM_BYTES);
+    const reply = await send(gateway.url, token, body, framing(body));
+    expect([reply.status, JSON.parse(reply.body)]).toEqual([413, expect.objectContaining(TOO_LARGE)]);
+    expect(emulator.received()).toEqual([]);
+  });
+});
+
 describe('a file', () => {
   it.each(FRAMINGS)('of exactly 10 MiB goes through, sent with %s', async (_name, framing) => {
     const { gateway, emulator, token } = await start();

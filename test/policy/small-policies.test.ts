@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { deny, enforce } from '../../src/policy/decision.ts';
 import { createDestinationPolicy } from '../../src/policy/destination.ts';
 import { checkSecret } from '../../src/policy/secret.ts';
-import { checkAnnounced, maxBodyBytes } from '../../src/policy/size.ts';
+import { checkAnnounced, checkForm, maxBodyBytes } from '../../src/policy/size.ts';
 
 describe('destinations', () => {
   it.each([
@@ -50,6 +50,14 @@ describe('an announced size', () => {
 
   it('may not be a byte more', () => {
     expect(checkAnnounced(maxBodyBytes(policy), 111)).toMatchObject({ code: 'BODY_TOO_LARGE' });
+  });
+});
+
+describe('what a form has beside its file', () => {
+  it('is bounded by itself, however small the file is', () => {
+    const policy = { fileBytes: 100, formBytes: 10 };
+    expect(checkForm(15, 5, policy)).toEqual({ allowed: true });
+    expect(checkForm(16, 5, policy)).toMatchObject({ code: 'BODY_TOO_LARGE' });
   });
 });
 
