@@ -34,7 +34,7 @@ export function sourcesOf(
   stores: Stores,
   { isDegraded }: Pick<Health, 'isDegraded'>,
 ): Sources {
-  const { slots, cache, spool, siblingSpool, access, outage, clientCount } = stores;
+  const { slots, cache, spool, siblingSpool, access, outage, clientCount, audit } = stores;
   const allowanceOf = allowancesBy(quota);
   const scopes = quota.perInterface ? KINDS.map((kind) => `${EGRESS}:${kind}`) : [EGRESS];
   const { windowMs } = allowanceOf(EGRESS);
@@ -61,6 +61,7 @@ export function sourcesOf(
         ['uploads', spool.usage],
         ['siblings', siblingSpool.usage],
       ]),
+    audit: () => audit?.stats() ?? { written: 0, lost: 0 },
     degraded: () => ({
       quota: slots.stats().isAway,
       client_limit: redis.url !== undefined && !clientCount.isShared,

@@ -13,7 +13,8 @@ import { type AuditEntry, auditLine } from './line.ts';
 
 /** The audit log. */
 export type Audit = AsyncDisposable & {
-  write(entry: AuditEntry): void;
+  /** Writes a line; `isMinor`: of a request that moved nothing, which must leave room to others. */
+  write(entry: AuditEntry, isMinor?: boolean): void;
   fingerprint: Fingerprint;
   /** Begins with the file anew: whoever rotates it from outside has moved it away. */
   reopen(): void;
@@ -22,7 +23,7 @@ export type Audit = AsyncDisposable & {
   stats(): AuditStats;
 };
 
-/** How many lines went out or stand in line, and how many were lost. */
+/** How many lines went out, and how many were lost. */
 export type AuditStats = { written: number; lost: number };
 
 /** What the room needs besides its config: the key under which tokens are made unknowable, and the process's own streams. */
@@ -42,8 +43,9 @@ export function createAudit(config: AuditConfig, deps: AuditDeps): Audit | undef
   const { digestKey, notice, clock } = deps;
   if (to === 'off') return undefined;
   if (digestKey === undefined) notice('warn', UNKEYED);
-  let [written, lost, untold] = [0, 0, 0];
-  let toldAt = -Infinity;
+  let [taken, lost, untold] = [0, 0, 0];
+  let isQuiet = false;
+  let cancelTell = () => {};
   const tellTrouble = () => {
     if (sink.trouble === undefined)
       notice('info', 'audit lines are written again', { to, lost }, { component: 'audit', is: 'ok' });
@@ -55,30 +57,44 @@ export function createAudit(config: AuditConfig, deps: AuditDeps): Audit | undef
         { component: 'audit', is: 'degraded' },
       );
   };
-  const lose = () => {
-    lost += 1;
-    untold += 1;
-    if (clock.monotonic() - toldAt < TELL_MS) return;
+  /** Tells of lost lines, and is then quiet for a while, after which it tells of those that were lost since. */
+  const tellLost = () => {
+    isQuiet = untold > 0;
+    if (!isQuiet) return;
     notice('warn', 'audit lines were lost', { lines: untold, to, reason: sink.trouble ?? 'the disk is too slow' });
-    toldAt = clock.monotonic();
     untold = 0;
+    cancelTell = clock.after(TELL_MS, tellLost);
+  };
+  const lose = (lines: number) => {
+    lost += lines;
+    untold += lines;
   };
   const sink: AuditSink =
     to === 'stdout' || to === 'stderr'
       ? streamSink(deps.streamOf(to))
       : openAuditFile({ ...config, path: to }, clock, () => tellTrouble());
   return {
-    write(entry) {
-      if (sink.write(auditLine(entry, clock.now()))) written += 1;
-      else lose();
+    write(entry, isMinor = false) {
+      if (sink.write(auditLine(entry, clock.now()), isMinor)) {
+        taken += 1;
+        return;
+      }
+      lose(1);
+      if (!isQuiet) tellLost();
     },
     fingerprint: createFingerprint(digestKey),
     reopen: () => sink.reopen(),
     get trouble() {
       return sink.trouble;
     },
-    stats: () => ({ written, lost }),
-    [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose](),
+    stats: () => ({ written: taken - sink.waiting, lost }),
+    async [Symbol.asyncDispose]() {
+      await sink[Symbol.asyncDispose]();
+      lose(sink.waiting);
+      cancelTell();
+      tellLost();
+      cancelTell();
+    },
   };
 }
 
@@ -89,6 +105,7 @@ const streamSink = (stream: LineSink): AuditSink => ({
     return true;
   },
   reopen() {},
+  waiting: 0,
   trouble: undefined,
   async [Symbol.asyncDispose]() {},
 });

@@ -30,6 +30,8 @@ export type Sources = {
   cache: () => ReadonlyMap<string, TierReading>;
   /** The spools, by what lies in them: bytes in memory and on the disk, and bodies. */
   spools: () => ReadonlyMap<string, { memoryBytes: number; diskBytes: number; bodies: number }>;
+  /** How many lines of the audit log went out, and how many were lost. */
+  audit: () => Readonly<Record<'written' | 'lost', number>>;
   /** The components that are out of order now, of those that there are. */
   degraded: () => Readonly<Partial<Record<(typeof COMPONENTS)[number], boolean>>>;
 };
@@ -43,6 +45,12 @@ export function readSources(series: Series, sources: Sources): void {
   readQueue(series, quota);
   readCache(series, onceALook(sources.cache));
   readSpools(series, onceALook(sources.spools));
+  series.readCounter(
+    'chatfiles_audit_lines_total',
+    'Lines of the audit log: written, or lost for want of room while they could not be.',
+    ['outcome'],
+    () => Object.entries(sources.audit()).map(([outcome, count]) => [{ outcome }, count] as const),
+  );
   series.readGauge(
     'chatfiles_degraded',
     '1 while a component is out of order and the gateway goes on without it.',

@@ -5,7 +5,7 @@
  *   ← stream: OK\0 | stream: <name> FOUND\0 | <what went wrong> ERROR\0
  *
  * clamd may answer before it has read everything, when the file is larger than its StreamMaxLength, and closes then: the
- * answer counts, and not that what was still to be sent could not be.
+ * answer counts, and not that what was still to be sent could not be. Only OK means nothing before it has seen everything.
  */
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
@@ -23,8 +23,8 @@ export type Verdict =
 /** How long connecting may take, and all of it, in ms. */
 export type ClamdTimes = { connectTimeoutMs: number; timeoutMs: number };
 
-/** Longer than any answer. */
-const MAX_ANSWER = 4096;
+/** Longer than any answer, whatever the name of what was found. */
+const MAX_ANSWER = 64 * 1024;
 
 /** Shows clamd a file. Never rejects; when the signal aborts, it ends with a failure at once. */
 export function askClamd(
@@ -68,8 +68,11 @@ export function askClamd(
   });
   socket.on('data', (bytes: Buffer) => {
     answer += bytes.toString('latin1');
-    if (answer.includes('\0')) settle(read(answer.slice(0, answer.indexOf('\0'))));
-    else if (answer.length > MAX_ANSWER) fail('an answer without an end');
+    if (answer.includes('\0')) {
+      const verdict = read(answer.slice(0, answer.indexOf('\0')));
+      if (verdict.kind === 'clean' && isSending) fail('it said OK before it was shown the whole file');
+      else settle(verdict);
+    } else if (answer.length > MAX_ANSWER) fail('an answer without an end');
   });
   socket.on('error', (error) => {
     const code = 'code' in error && typeof error.code === 'string' ? error.code : error.message;
@@ -108,14 +111,29 @@ const drained = (socket: Socket): Promise<void> =>
 
 /** What an answer means; one that cannot be read is no "clean". */
 function read(answer: string): Verdict {
-  const [, found, word] = /^stream: (?:(.{1,256}) )?(OK|FOUND)$/s.exec(answer.trim()) ?? [];
-  if (word === 'OK' && found === undefined) return { kind: 'clean' };
-  if (word === 'FOUND' && found !== undefined) return { kind: 'infected', name: tidy(found) };
-  if (/size limit exceeded/i.test(answer)) {
+  const text = answer.trim();
+  if (text === 'stream: OK') return { kind: 'clean' };
+  if (/\bFOUND$/.test(text)) return { kind: 'infected', name: nameIn(text) };
+  if (/size limit exceeded/i.test(text)) {
     return { kind: 'failed', reason: "the file is larger than clamd's StreamMaxLength", isOfFile: true };
   }
-  return { kind: 'failed', reason: `an answer that is none: ${tidy(answer)}` };
+  return { kind: 'failed', reason: `an answer that is none: ${readable(text)}` };
 }
 
 /** Names of signatures are made of few characters; what else comes is no name. */
-const tidy = (text: string): string => text.replaceAll(/[^A-Za-z0-9._:/-]+/g, '_').slice(0, 80);
+const NO_NAME = /[^A-Za-z0-9._:/-]+/g;
+
+const nameIn = (text: string): string =>
+  text
+    .slice(0, -'FOUND'.length)
+    .replace(/^stream:/, '')
+    .trim()
+    .replaceAll(NO_NAME, '_')
+    .slice(0, 80) || 'unnamed';
+
+/** In short words: the log takes a long one for a secret. */
+const readable = (text: string): string =>
+  text
+    .slice(0, 80)
+    .replaceAll(NO_NAME, ' ')
+    .replaceAll(/\S{25,}/g, (word) => `${word.slice(0, 24)}…`);

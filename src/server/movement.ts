@@ -31,6 +31,7 @@ export type Movement = {
 export class Content {
   #head: Buffer = Buffer.alloc(0);
   readonly #hash: Hash | undefined;
+  #bytes = 0;
 
   constructor(hasDigest: boolean) {
     this.#hash = hasDigest ? createHash('sha256') : undefined;
@@ -40,8 +41,14 @@ export class Content {
     return this.#head;
   }
 
+  /** How many there were. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Takes the next bytes; keeps none but the first. */
   take(bytes: Uint8Array): void {
+    this.#bytes += bytes.length;
     const room = SNIFF_BYTES - this.#head.length;
     if (room > 0) this.#head = Buffer.concat([this.#head, bytes.subarray(0, room)]);
     this.#hash?.update(bytes);
@@ -82,7 +89,7 @@ export function createWitness(
     },
     begin(exchange, { direction, app, file }) {
       const content = audit && new Content(digest);
-      const movement: Movement = { direction, app, files: file === undefined ? [] : [file], names: [], content };
+      const movement: Movement = { direction, app, files: file ? [file] : [], names: [], content };
       exchange.movement = movement;
       if (!isBlind()) return movement;
       throw new GatewayError('AUDIT_UNAVAILABLE', { retryAfterMs: RETRY_MS, reason: `audit log: ${audit?.trouble}` });
@@ -105,7 +112,7 @@ async function writeDown(
   const { content, direction, app, files, names, bytes } = movement;
   const sniffed = await sniffedOf(movement);
   const isDone = summary.error === undefined && summary.status < 400;
-  audit.write({
+  const line = {
     id: summary.id,
     client: summary.client,
     app: isPlausible(app) ? app : 'other',
@@ -114,7 +121,7 @@ async function writeDown(
     direction,
     files,
     name: fileNames ? names[0] : undefined,
-    bytes: bytes ?? (direction === 'up' ? summary.bytesIn : summary.bytesOut),
+    bytes: direction === 'down' ? summary.bytesOut : (bytes ?? content?.bytes ?? 0),
     type: sniffed?.type,
     // Of what broke off, a digest would be of nothing that anybody has.
     sha256: isDone && (content?.head.length ?? 0) > 0 ? content?.digest() : undefined,
@@ -125,7 +132,15 @@ async function writeDown(
     status: summary.status,
     done: isDone,
     from: direction === 'down' ? sourceOf(summary) : undefined,
-  });
+  };
+  audit.write(line, !mayHaveMoved(movement, summary));
+}
+
+/** Whether anything of the file may have left for where it was to go. */
+function mayHaveMoved({ direction, content }: Movement, { attempts, status }: Summary): boolean {
+  if (direction === 'up') return attempts > 0;
+  // 499: its client left on the way.
+  return (content?.bytes ?? 0) > 0 && (status < 400 || status === 499);
 }
 
 const sniffedOf = ({ sniffed: known, content }: Movement): Promise<Sniffed | undefined> =>

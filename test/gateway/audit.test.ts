@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -7,17 +8,20 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ask, multipartOf, sha256 } from '../kit/ask.ts';
 import { pictureOf, until } from '../kit/cached.ts';
 import { APP, bearer, CHATFILES, ORG, uploadTo } from '../kit/easemob.ts';
-import { startGateway } from '../kit/gateway.ts';
+import { type RunOptions, startGateway } from '../kit/gateway.ts';
+import { scrape } from '../kit/scrape.ts';
+import { createShiftClock } from '../kit/shift-clock.ts';
+import { stickDisk } from '../kit/stuck-disk.ts';
 import { startScriptedUpstream } from '../kit/scripted-upstream.ts';
 
 type Line = Record<string, unknown>;
 
-async function startAudited(set: string[] = [], upstreamUrl?: string) {
+async function startAudited(set: string[] = [], options: RunOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'audited-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, 'audit.log');
   const running = await startGateway({
-    ...(upstreamUrl === undefined ? {} : { upstreamUrl }),
+    ...options,
     set: [`audit.to=${path}`, 'audit.digest=true', `secrets.digestKey=${'k'.repeat(32)}`, ...set],
   });
   const text = () => readFile(path, 'utf8').catch(() => '');
@@ -137,7 +141,9 @@ describe('the audit log', () => {
         : { body: { entities: [{ uuid: 'p1' }], data: { file_id: 'f1' } } },
     );
     onTestFinished(() => upstream[Symbol.asyncDispose]());
-    const { gateway, lines } = await startAudited(['passthrough=**,sdk/chatfiles/part-upload/**'], upstream.url);
+    const { gateway, lines } = await startAudited(['passthrough=**,sdk/chatfiles/part-upload/**'], {
+      upstreamUrl: upstream.url,
+    });
     const base = `${gateway.url}/${ORG}/${APP}`;
     const headers = bearer('YWMt-of-ann');
     const { contentType, body } = multipartOf(Buffer.from('%PDF-1.7 shared'));
@@ -153,7 +159,9 @@ describe('the audit log', () => {
       body: Buffer.from('part'),
     });
     await ask(`${parts}/p1`, { method: 'POST', headers, body: Buffer.alloc(0) });
-    expect(await lines(5)).toMatchObject([
+    const all = await lines(5);
+    expect(all[2]).not.toHaveProperty('file');
+    expect(all).toMatchObject([
       { route: 'shared-file', direction: 'up', file: 'f1', bytes: 15, type: 'application/pdf' },
       {
         route: 'shared-file',
@@ -166,6 +174,28 @@ describe('the audit log', () => {
       { route: 'part-upload', direction: 'up', file: 'p1', bytes: 4, sha256: sha256(Buffer.from('part')) },
       { route: 'part-upload', direction: 'up', file: 'p1', bytes: 0 },
     ]);
+  });
+
+  it('tells what came of an upload that broke off, or was too large', async () => {
+    const { gateway, emulator, lines } = await startAudited(['limits.fileBytes=200000']);
+    const headers = bearer(emulator.issueToken(ORG, APP));
+    const { contentType, body } = multipartOf(Buffer.alloc(150_000, 'x'));
+    const leaving = request(gateway.url + CHATFILES, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': contentType, 'content-length': body.length },
+    });
+    leaving.on('error', () => {});
+    await new Promise<unknown>((resolve) => leaving.write(body.subarray(0, 100_000), resolve));
+    leaving.destroy();
+    const [left] = await lines(1);
+    expect(left).toMatchObject({ reason: 'CLIENT_GONE', status: 499, done: false });
+    expect(left?.['bytes']).toBeGreaterThan(50_000);
+    const large = multipartOf(Buffer.alloc(250_000, 'x'));
+    const asForm = { ...headers, 'content-type': large.contentType };
+    await ask(gateway.url + CHATFILES, { method: 'POST', headers: asForm, body: large.body });
+    const all = await lines(2);
+    expect(all[1]).toMatchObject({ reason: 'BODY_TOO_LARGE', status: 413 });
+    expect(all[1]?.['bytes']).toBeGreaterThan(100_000);
   });
 
   it('begins with a new file when the old one was moved away', async () => {
@@ -192,9 +222,61 @@ describe('the audit log', () => {
     const get = () => ask(`${strict.gateway.url}${CHATFILES}/${randomUUID()}`, { headers: bearer(other) });
     await until(async () => (await get()).status === 503);
     const { body, headers } = await get();
+    const ready = await ask(`${strict.gateway.adminUrl}/readyz`);
+    expect(ready.body.toString()).toContain(`audit lines cannot be written to ${path}`);
+    expect((await scrape(strict.gateway.adminUrl)).value('chatfiles_degraded', { component: 'audit' })).toBe(1);
     expect(JSON.parse(body.toString())).toMatchObject({ error: 'service_unavailable' });
     expect(headers['retry-after']).toBe('1');
     await rm(path, { recursive: true });
     await until(async () => (await get()).status === 404);
+    const seen = await scrape(strict.gateway.adminUrl);
+    expect(seen.value('chatfiles_degraded', { component: 'audit' })).toBe(0);
+    expect(seen.value('chatfiles_audit_lines_total', { outcome: 'written' })).toBeGreaterThan(0);
+    expect(seen.value('chatfiles_audit_lines_total', { outcome: 'lost' })).toBe(0);
+  });
+
+  it('lets no file pass while the disk hangs, if it is required', async () => {
+    const clock = createShiftClock();
+    const upstream = await startScriptedUpstream(() => ({ body: Buffer.from('hello') }));
+    onTestFinished(() => upstream[Symbol.asyncDispose]());
+    const { gateway, lines } = await startAudited(['audit.required=true'], { clock, upstreamUrl: upstream.url });
+    const url = `${gateway.url}${CHATFILES}/${randomUUID()}`;
+    const get = () => ask(url, { headers: bearer('YWMt-of-ann') });
+    await get();
+    await lines(1);
+    const release = await stickDisk();
+    expect((await get()).status).toBe(200);
+    await clock.advance(5000);
+    await until(async () => (await get()).status === 503);
+    const ready = await ask(`${gateway.adminUrl}/readyz`);
+    expect(ready.body.toString()).toContain('the disk has not answered for 5 s');
+    await release();
+    await until(async () => (await get()).status === 200);
+  });
+
+  it('loses no line of a file for want of room that others took who were refused', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'audited-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const path = join(folder, 'audit.log');
+    await mkdir(path);
+    const { gateway, emulator, notices } = await startAudited([`audit.to=${path}`]);
+    const token = emulator.issueToken(ORG, APP);
+    const { uuid } = await uploadTo(gateway.url, token, 'hello');
+    const url = `${gateway.url}${CHATFILES}/${randomUUID()}`;
+    const lost = async () => (await scrape(gateway.adminUrl)).value('chatfiles_audit_lines_total', { outcome: 'lost' });
+    await until(async () => {
+      await Promise.all(Array.from({ length: 50 }, () => ask(url)));
+      return ((await lost()) ?? 0) > 0;
+    });
+    const before = await lost();
+    for (let count = 0; count < 5; count += 1) {
+      await ask(`${gateway.url}${CHATFILES}/${uuid}`, { headers: bearer(token) });
+    }
+    expect(await lost()).toBe(before);
+    expect(notices.map(({ message }) => message)).toContain('audit lines were lost');
+    await rm(path, { recursive: true });
+    await until(async () => (await readFile(path, 'utf8').catch(() => '')).includes('"from":"upstream"'));
+    const text = await readFile(path, 'utf8');
+    expect(text.match(/"from":"upstream"/g)).toHaveLength(5);
   });
 });

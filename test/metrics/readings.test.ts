@@ -23,6 +23,7 @@ function open(more: Partial<Sources> = {}) {
     },
     cache: () => new Map([['disk', { bytes: 5, entries: 1, evictions: 2, errors: { corrupt: 6 } }]]),
     spools: () => new Map([['uploads', { memoryBytes: 8, diskBytes: 9, bodies: 1 }]]),
+    audit: () => ({ written: 12, lost: 4 }),
     degraded: () => ({ access: true }),
     ...more,
   });
@@ -43,6 +44,8 @@ describe('what the rooms keep count of', () => {
     expect(value('chatfiles_replicas')).toBe(3);
     expect(value('chatfiles_cache_errors_total', { tier: 'disk', reason: 'corrupt' })).toBe(6);
     expect(value('chatfiles_spool_disk_bytes', { spool: 'uploads' })).toBe(9);
+    expect(value('chatfiles_audit_lines_total', { outcome: 'written' })).toBe(12);
+    expect(value('chatfiles_audit_lines_total', { outcome: 'lost' })).toBe(4);
     expect(value('chatfiles_degraded', { component: 'access' })).toBe(1);
     expect(value('chatfiles_degraded')).toBe(1);
   });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { systemClock } from '../../src/clock.ts';
 import { askClamd } from '../../src/scan/clamd.ts';
 import { type ClamdAddress, readAddress } from '../../src/scan/config.ts';
+import { scrubText } from '../../src/scrub.ts';
 import { startClamd, type TestClamd, VIRUS, VIRUS_NAME } from '../kit/clamd.ts';
 
 const TIMES = { connectTimeoutMs: 5000, timeoutMs: 20_000 };
@@ -119,8 +120,41 @@ describe('what a clamd says', () => {
     expect(verdict).toMatchObject({ kind: 'infected', name: expect.stringMatching(/^[\w.:/-]{1,80}$/) as string });
   });
 
+  it('counts however long the name is of what was found, and where there is none', async () => {
+    const long = await scripted(
+      (socket, soFar) => isAll(soFar) && socket.end(`stream: ${'Long.'.repeat(2000)}Name FOUND\0`),
+    );
+    expect(await ask(long, pieces('x'))).toEqual({ kind: 'infected', name: 'Long.'.repeat(16) });
+    const nameless = await scripted((socket, soFar) => isAll(soFar) && socket.end('stream: FOUND\0'));
+    expect(await ask(nameless, pieces('x'))).toEqual({ kind: 'infected', name: 'unnamed' });
+  });
+
+  it('is no "clean" before it has seen everything', async () => {
+    const hasty = await scripted((socket) => socket.write('stream: OK\0'));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const slow = (async function* () {
+      yield Buffer.from('x');
+      await promise;
+      yield Buffer.from('y');
+    })();
+    expect(await ask(hasty, slow)).toEqual({
+      kind: 'failed',
+      reason: 'it said OK before it was shown the whole file',
+    });
+    resolve();
+  });
+
+  it('can be read in the log where it is garbage', async () => {
+    const answer = `stream: Can't open directory /var/lib/clamav, ${'x'.repeat(60)} ERROR\0`;
+    const address = await scripted((socket, soFar) => isAll(soFar) && socket.end(answer));
+    const verdict = await ask(address, pieces('x'));
+    const reason = verdict.kind === 'failed' ? verdict.reason : '';
+    expect(reason).toContain('Can t open directory /var/lib/clamav');
+    expect(scrubText(reason)).toBe(reason);
+  });
+
   it('is not waited for without end', async () => {
-    const endless = await scripted((socket, soFar) => isAll(soFar) && socket.write('x'.repeat(10_000)));
+    const endless = await scripted((socket, soFar) => isAll(soFar) && socket.write('x'.repeat(100_000)));
     expect(await ask(endless, pieces('x'))).toMatchObject({ reason: 'an answer without an end' });
     const hanging = await scripted(() => {});
     expect(await ask(hanging, pieces('x'), { times: { timeoutMs: 50 } })).toMatchObject({
