@@ -75,7 +75,7 @@ export function countRequests(series: Series, { apps }: RequestOptions): (counte
   );
   const uploadBytes = series.histogram(
     'chatfiles_upload_bytes',
-    'Size of the bodies of uploads that were taken in.',
+    'Size of the bodies of uploads that came to a good end.',
     UPLOAD_BUCKETS,
   )({});
   const byApp =
@@ -111,7 +111,7 @@ export function countRequests(series: Series, { apps }: RequestOptions): (counte
     if (cache !== undefined) cacheResults(cache, counted)();
     if (error !== undefined && error !== 'CLIENT_GONE') codes(error, counted)();
     if (counted.wouldDeny !== undefined) reported(counted.wouldDeny, counted)();
-    if (route === 'upload' && bytesIn > 0) uploadBytes(bytesIn);
+    if (route === 'upload' && bytesIn > 0 && error === undefined) uploadBytes(bytesIn);
     if (byApp === undefined) return;
     const labels = { app: app !== undefined && known.has(app) ? app : 'other' };
     byApp.requests(labels)();

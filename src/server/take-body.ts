@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../clock.ts';
+import { allow } from '../policy/decision.ts';
 import type { Spool, TakeOptions } from '../upstream/spool.ts';
 import type { SpooledBody } from '../upstream/spooled-body.ts';
 import type { Exchange } from './exchange.ts';
@@ -24,13 +25,19 @@ export async function takeBody(
   const step = exchange.trace.step('spool');
   const taking = spool.take(req, {
     ...(announcedBytes === undefined ? {} : { announcedBytes }),
-    ...(watch && { watch }),
+    watch: {
+      push(chunk) {
+        // Also of a body that never comes whole: who sends megabytes and leaves is to be seen.
+        exchange.bytesIn += chunk.length;
+        return watch?.push(chunk) ?? allow;
+      },
+      end: () => watch?.end() ?? allow,
+    },
     maxBytes,
     ...times,
     clock,
     signal: exchange.signal,
   });
   const body = await taking.finally(() => step.end());
-  exchange.bytesIn = body.bytes;
   return { body, [Symbol.asyncDispose]: () => body.release() };
 }

@@ -66,6 +66,18 @@ const headOf = (token: string, ...fields: string[]) =>
     '',
   ].join('\r\n');
 
+describe('an upload that is broken off', () => {
+  it('is told with what had come of it', async () => {
+    const { gateway, summaries, token } = await start();
+    using client = await connectRaw(gateway.url);
+    const body = bodyOf(100_000);
+    await client.send(headOf(token, `Content-Length: ${body.length}`));
+    await client.send(body.subarray(0, 50_000));
+    client.socket.end();
+    await expect.poll(() => summaries).toMatchObject([{ error: 'CLIENT_GONE', bytesIn: 50_000 }]);
+  });
+});
+
 describe('a form with more beside its file than it may have', () => {
   it.each(FRAMINGS)('goes nowhere, by %s', async (_case, framing) => {
     const { gateway, emulator, token } = await start();
