@@ -8,7 +8,8 @@ export type PartHead = { isFile: boolean; fileNames: string[] };
  * Tells from a part's header lines (each ended by CRLF) whether the part is the file.
  *
  * It is when its one Content-Disposition is `form-data` with one `name`, and that is exactly the one that is looked for. A head that
- * parsers in use read differently is refused: a body must not hold one file for us and another one for the upstream.
+ * parsers in use read differently is refused: a body must not hold one file for us and another one for the upstream. So is
+ * a part that says its bytes are packed: some readers unpack them.
  */
 export function readPartHead(head: string, field = 'file'): PartHead | Denied {
   // Folded lines (RFC 5322 §2.2.3) are joined again; after that a CR, LF or NUL is nothing a header line may hold.
@@ -23,12 +24,19 @@ export function readPartHead(head: string, field = 'file'): PartHead | Denied {
       return malformed('a line of a part head is no header');
     }
     if (/[\r\n\0]/.test(line)) return malformed('a part head holds a bare CR, LF or NUL');
-    if (line.slice(0, colon).toLowerCase() !== 'content-disposition') continue;
+    const name = line.slice(0, colon).toLowerCase();
+    const value = line.slice(colon + 1);
+    if (name === 'content-encoding') return malformed('a part has a content coding');
+    if (name === 'content-transfer-encoding' && !PLAIN.test(value)) return malformed('a part has a transfer encoding');
+    if (name !== 'content-disposition') continue;
     if (disposition !== undefined) return malformed('a part has two Content-Dispositions');
-    disposition = line.slice(colon + 1);
+    disposition = value;
   }
   return disposition === undefined ? { isFile: false, fileNames: [] } : readDisposition(disposition, field);
 }
+
+/** The transfer encodings (RFC 2045 §6) that leave the bytes as they are; nobody needs quotes or comments here. */
+const PLAIN = /^[ \t]*(?:7bit|8bit|binary)[ \t]*$/i;
 
 function readDisposition(disposition: string, field: string): PartHead | Denied {
   const read = readParameters(disposition);
