@@ -63,6 +63,13 @@ export const KINDS = {
     'ForbiddenException',
     'Uploads in parts are not accepted here, upload the file at once.',
   ),
+  BODY_UNJUDGED: kind(
+    403,
+    'downstream',
+    'forbidden',
+    'ForbiddenException',
+    'Files are accepted here only where files are uploaded.',
+  ),
 
   TOKEN_MISSING: kind(401, 'downstream', 'unauthorized', SECURITY, 'Unable to authenticate (OAuth)'),
   TOKEN_REFUSED: kind(401, 'upstream', 'unauthorized', SECURITY, 'Unable to authenticate (OAuth)'),

@@ -1,7 +1,7 @@
 import type { ContentConfig } from './config.ts';
 import { readRule, type Rule, type Subject } from './content-rules.ts';
 import { allow, type Decision, deny } from './decision.ts';
-import { extensionOf, isLie } from './extension.ts';
+import { extensionsOf, isLie } from './extension.ts';
 import type { Sniffed } from './sniff.ts';
 
 /** A file as the rules see it: what its bytes show, and every name that somebody may read in its form. */
@@ -25,7 +25,7 @@ export function createContentPolicy({ rules: texts, lyingExtensions }: ContentCo
   return {
     appliesTo: (org, app) => deniesLies || rulesFor(org, app).length > 0,
     judge(org, app, { sniffed, names }) {
-      const extensions = names.length === 0 ? [''] : names.map(extensionOf);
+      const extensions = names.length === 0 ? [''] : names.flatMap(extensionsOf);
       const rule = rulesFor(org, app).find(({ of, allows }) => fits(of, allows, sniffed, extensions));
       if (rule && !rule.allows) return refusal(rule, sniffed);
       if (!deniesLies || !extensions.some((extension) => isLie(extension, sniffed))) return allow;

@@ -1,18 +1,21 @@
 /**
- * The extension of a file's name, and whether the file is what it says.
+ * The extensions of a file's name, and whether the file is what it says.
  */
 import { supportedExtensions } from 'file-type';
+import { readingsOf } from './name-readings.ts';
 import type { Sniffed } from './sniff.ts';
 
-/** The extension of a name in lower case, as whoever opens the file would understand it; empty where it has none. */
-export function extensionOf(name: string): string {
-  const base = name.slice(Math.max(name.lastIndexOf('/'), name.lastIndexOf('\\')) + 1);
-  // Windows opens `a.exe. .` and `a.exe::$DATA` as a.exe.
-  const bare = base.replace(/:.*$/s, '').replace(/[. ]+$/, '');
-  const dot = bare.lastIndexOf('.');
+/** The extensions that whoever reads a name may find in it, in lower case; an empty one where a reader finds none. */
+export const extensionsOf = (name: string): string[] => [...new Set(readingsOf(name).map(extensionOf))];
+
+function extensionOf(name: string): string {
+  // Windows opens `a.exe. .` as a.exe, and to some `a.exe/` and `a.exe/.` are the same.
+  const bare = name.replace(/(?<![\\/.\s])[\\/.\s]+$/, '');
+  const base = bare.slice(Math.max(bare.lastIndexOf('/'), bare.lastIndexOf('\\')) + 1);
+  const dot = base.lastIndexOf('.');
   return dot === -1
     ? ''
-    : bare
+    : base
         .slice(dot + 1)
         .trim()
         .toLowerCase();

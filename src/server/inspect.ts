@@ -2,6 +2,7 @@
  * The phase that looks into a file which was taken in whole, before anything of it leaves: what it is by its first bytes
  * and its name, and, where there is a scanner, what that finds in it.
  */
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { EnforceConfig } from '../policy/config.ts';
@@ -64,13 +65,35 @@ export async function inspect(
 }
 
 /** A file that goes up in parts is never there as a whole: where files are judged, it is not let through. */
-export function refuseParts(
+export function refuseParts(target: AppName | undefined, exchange: Exchange, deps: Pick<InspectDeps, 'inspect'>): void {
+  const denial = deny('PARTS_UNJUDGED', 'a file in parts can be judged neither by its content nor by a scan');
+  refuseUnjudged(denial, target, exchange, deps);
+}
+
+/** Nor is a body on another path that may be a file, since nobody looks into it: what is neither JSON, a form's fields, nor text. */
+export function refuseFiles(
+  { headers }: Pick<IncomingMessage, 'headers'>,
+  target: AppName | undefined,
+  exchange: Exchange,
+  deps: Pick<InspectDeps, 'inspect'>,
+): void {
+  if (hasNoBody(headers) || WORDS.test(headers['content-type'] ?? '')) return;
+  const denial = deny('BODY_UNJUDGED', 'a body beside the files is neither JSON, nor the fields of a form, nor text');
+  refuseUnjudged(denial, target, exchange, deps);
+}
+
+const WORDS = /^[ \t]*(?:application\/(?:(?:[\w.-]+\+)?json|x-www-form-urlencoded)|text\/[\w.+-]+)[ \t]*(?:;[^,]*)?$/i;
+
+const hasNoBody = (headers: IncomingHttpHeaders): boolean =>
+  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+
+function refuseUnjudged(
+  denial: Denial,
   target: AppName | undefined,
   exchange: Exchange,
   { inspect: { content, scanner, enforce } }: Pick<InspectDeps, 'inspect'>,
 ): void {
   const { org, app } = target ?? NO_APP;
-  const denial = deny('PARTS_UNJUDGED', 'a file in parts can be judged neither by its content nor by a scan');
   if (content.appliesTo(org, app)) decide(enforce.content, denial, exchange);
   if (scanner) decide(enforce.scan, denial, exchange);
 }

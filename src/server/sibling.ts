@@ -11,6 +11,7 @@ import { authorizeApp, authorizeBearer, type AuthorizePolicy, type Shown } from 
 import { letContinue } from './edge.ts';
 import type { Exchange } from './exchange.ts';
 import { forward, type ForwardDeps } from './forward.ts';
+import { type InspectDeps, refuseFiles } from './inspect.ts';
 import { limit, type LimitRules } from './limit.ts';
 import { openSibling } from './open.ts';
 import { recognise } from './recognise.ts';
@@ -20,7 +21,8 @@ import { takeBody, type TakeDeps, type TakeLimits } from './take-body.ts';
 
 /** What the paths beside the files need on their way. */
 export type SiblingDeps = RespondDeps &
-  ForwardDeps & {
+  ForwardDeps &
+  Pick<InspectDeps, 'inspect'> & {
     authorize: AuthorizePolicy;
     limit: LimitRules;
     body: TakeDeps['body'];
@@ -40,6 +42,7 @@ export const sibling =
   async (req, res, exchange) => {
     exchange.route = 'sibling';
     const { target, token, bearer } = await admitSibling(req, exchange, deps);
+    refuseFiles(req, target.app, exchange, deps);
     const announcedBytes = admitBody(req, deps.siblings.maxBytes);
     await limit(req, res, exchange, token.value, deps.limit);
     letContinue(req, res);

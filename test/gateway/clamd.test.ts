@@ -88,6 +88,16 @@ describe('an upload that clamd looks at', () => {
     expect((await ask(url, { method: 'POST', headers: AS_ANN, body: Buffer.alloc(0) })).status).toBe(403);
   });
 
+  it('does not go by a path where clamd would not look at it', async () => {
+    const { gateway, upstream, send } = await start(clamd.address, ['passthrough=users/*,/easemob/logger/devicelogs']);
+    expect((await send(INFECTED, `/${ORG}/${APP}/users/ann`)).status).toBe(403);
+    expect((await send(INFECTED, '/easemob/logger/devicelogs')).status).toBe(403);
+    expect(upstream.asked).toHaveLength(0);
+    const headers = { ...AS_ANN, 'content-type': 'application/json' };
+    const question = { method: 'POST', headers, body: Buffer.from('{}') };
+    expect((await ask(`${gateway.url}/${ORG}/${APP}/users/ann`, question)).status).toBe(200);
+  });
+
   it('goes up where that is only reported, and is written down', async () => {
     const { send, upstream, summaries } = await start(clamd.address, ['enforce.scan=report']);
     expect((await send(INFECTED)).status).toBe(200);

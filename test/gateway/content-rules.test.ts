@@ -95,16 +95,61 @@ describe('files that the rules deny', () => {
     expect(summaries.map(({ decisionReason }) => decisionReason)).toEqual(Array(3).fill('PARTS_UNJUDGED'));
   });
 
+  it('do not go by another path: nobody would look at them', async () => {
+    const set = ['content.rules=deny executables for acme/*', 'passthrough=**,/easemob/logger/devicelogs'];
+    const { gateway, upstream, summaries } = await start(set.map((text) => text.replace('acme', ORG)));
+    const form = multipartOf(EXE, 'a.exe');
+    const put = (type: string | undefined, body: Buffer, method = 'PUT', path = `/${ORG}/${APP}/users/ann`) =>
+      ask(gateway.url + path, { method, headers: { ...AS_ANN, ...(type && { 'content-type': type }) }, body });
+    for (const type of [
+      form.contentType,
+      'Multipart/Mixed; boundary=b',
+      'application/octet-stream',
+      'image/png',
+      'application/x-json-not',
+      'text/plain, multipart/form-data; boundary=b',
+      undefined,
+    ]) {
+      const { status, body } = await put(type, form.body);
+      expect([type, status]).toEqual([type, 403]);
+      expect(JSON.parse(body.toString())).toMatchObject({
+        error: 'forbidden',
+        error_description: 'Files are accepted here only where files are uploaded.',
+      });
+    }
+    expect((await put(form.contentType, form.body, 'DELETE')).status).toBe(403);
+    expect(upstream.asked).toHaveLength(0);
+    await until(() => summaries.length === 8);
+    expect(summaries.map(({ decisionReason }) => decisionReason)).toEqual(Array(8).fill('BODY_UNJUDGED'));
+
+    for (const type of [
+      'application/json',
+      'application/json; charset=utf-8',
+      'application/merge-patch+json',
+      'application/x-www-form-urlencoded',
+      'text/plain;charset=UTF-8',
+    ]) {
+      expect([type, (await put(type, Buffer.from('{}'))).status]).toEqual([type, 200]);
+    }
+    expect((await put(undefined, Buffer.alloc(0), 'POST')).status).toBe(200);
+    expect((await put('application/octet-stream', Buffer.alloc(0), 'DELETE')).status).toBe(200);
+    expect((await put('application/json', Buffer.from('{}'), 'POST', `/${ORG}/${APP}/token`)).status).toBe(200);
+    // What belongs to another app, or to none, has no rules here.
+    expect((await put(form.contentType, form.body, 'POST', '/o2/a2/assets')).status).toBe(200);
+    expect((await put(form.contentType, form.body, 'POST', '/easemob/logger/devicelogs')).status).toBe(200);
+  });
+
   it('go up where that is only reported, and are written down', async () => {
     const { gateway, send, upstream, summaries } = await start([
       'content.rules=deny executables',
       'enforce.content=report',
-      'passthrough=sdk/chatfiles/part-upload/**',
+      'passthrough=sdk/chatfiles/part-upload/**,users/*',
     ]);
     expect((await send(EXE, 'a.jpg')).status).toBe(200);
     await ask(gateway.url + PARTS, { method: 'POST', headers: AS_ANN, body: Buffer.alloc(0) });
-    expect(upstream.asked).toHaveLength(2);
-    await until(() => summaries.length === 2);
+    await ask(`${gateway.url}/${ORG}/${APP}/users/ann`, { method: 'PUT', headers: AS_ANN, body: EXE });
+    expect(upstream.asked).toHaveLength(3);
+    await until(() => summaries.length === 3);
     expect(summaries).toMatchObject([
       {
         decision: 'allow',
@@ -112,6 +157,7 @@ describe('files that the rules deny', () => {
         wouldDenyReason: 'the rule "deny executables", sniffed application/x-msdownload',
       },
       { decision: 'allow', wouldDeny: 'PARTS_UNJUDGED' },
+      { decision: 'allow', wouldDeny: 'BODY_UNJUDGED' },
     ]);
   });
 });

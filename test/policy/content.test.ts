@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { contentSchema } from '../../src/policy/config.ts';
 import { createContentPolicy } from '../../src/policy/content.ts';
-import { extensionOf, isLie } from '../../src/policy/extension.ts';
+import { extensionsOf, isLie } from '../../src/policy/extension.ts';
 import { readRule } from '../../src/policy/content-rules.ts';
 import { sniff } from '../../src/policy/sniff.ts';
 import { readPartHead } from '../../src/policy/part-head.ts';
@@ -110,16 +110,78 @@ describe('a lying extension', () => {
     expect(policy.judge('o', 'a', { sniffed: PNG, names: ['a.png'] }).allowed).toBe(true);
     expect(policy.judge('o', 'a', { sniffed: PNG, names: ['a.exe'] })).toMatchObject({ code: 'CONTENT_REFUSED' });
   });
+});
+
+describe('the extensions of a name', () => {
+  it.each<[name: string, extensions: string[]]>([
+    ['a.b/c.png', ['png']],
+    ['C:\\a.exe\\b', ['']],
+    ['a', ['']],
+    ['', ['']],
+    ['a.', ['']],
+    ['.bashrc', ['bashrc']],
+    ['Re: 12:30 Is it 100%? "yes" | a.png', ['png']],
+    ['第1.2章：图。片.png', ['png']],
+    ['\u{1f468}\u200d\u{1f469} 50%25.png', ['png']],
+  ])('%j are %j', (name, extensions) => {
+    expect(extensionsOf(name)).toEqual(extensions);
+  });
 
   it.each([
-    ['a.b/c.png', 'png'],
-    ['C:\\a.exe\\b', ''],
-    ['a', ''],
-    ['.bashrc', 'bashrc'],
-    ['a.exe::$DATA', 'exe'],
-    ['a.', ''],
-  ])('%s ends in %j', (name, extension) => {
-    expect(extensionOf(name)).toBe(extension);
+    'a.bat',
+    'a.BAT',
+    'a.bat. .',
+    'a.bat\u00a0',
+    'a.bat::$DATA',
+    'a.bat:x.txt',
+    'a.txt:x.bat',
+    '12:30 a.bat',
+    'Re: a.bat',
+    'a.bat/',
+    'a.bat\\',
+    'a.bat/.',
+    'a%2ebat',
+    'a%252ebat',
+    'a.b%61t',
+    'a.bat%20',
+    'a.bat%00.txt',
+    'a.bat\0.txt',
+    'a.bat?',
+    'a.b|at',
+    "'a.bat'",
+    'a.bat\u200b',
+    'a.b\u00adat',
+    'a.b\ufe0fat',
+    'a.b\u202eat',
+    'a.b\ufffdat',
+    'a．bat',
+    'a.ｂａｔ',
+    'a％2ebat',
+    'a%\u200b2ebat%00.txt',
+    '=?UTF-8?B?YS5iYXQ=?=',
+    '=?utf-8?q?a=2Ebat?=',
+    '=?UTF-8?B?YS5i?= =?UTF-8?B?YXQ=?=',
+    '=?no-such-charset?B?YS5iYXQ=?=',
+    '=?utf-8*en?Q?a%2Ebat?=',
+  ])('hold what a reader may take for it: %j', (name) => {
+    expect(extensionsOf(name)).toContain('bat');
+    expect(policyOf(['deny .bat']).judge('o', 'a', { sniffed: undefined, names: [name] }).allowed).toBe(false);
+  });
+
+  it('must all be allowed', () => {
+    for (const name of ['a.txt:x.bat', 'a.txt%00.bat', 'a.bat%00.txt', '=?UTF-8?Q?a.txt?=.bat', 'a.txt%2ebat']) {
+      expect([name, verdict(['allow .txt', 'deny *'], undefined, name)]).toEqual([name, false]);
+    }
+    expect(verdict(['allow .txt', 'deny *'], undefined, '12:30 a.txt')).toBe(true);
+  });
+
+  it('are few and soon found, however a name is wrapped', () => {
+    const startedAt = performance.now();
+    for (const unit of ['%25', '. ', '/.', '=?', '=?a?q?', ':', '%', '\u200b', '=?x?B?PT94P0I/?=', '%3a.', 'a.']) {
+      const name = `${unit.repeat(8192 / unit.length)}x`;
+      expect(extensionsOf(name).length).toBeLessThan(64);
+    }
+    expect(performance.now() - startedAt).toBeLessThan(1000);
   });
 });
 
@@ -131,6 +193,12 @@ describe('the names of a file in a form', () => {
     ['name="file"; filename="a.txt"; filename*=UTF-8\'\'a%2Eexe', ['a.txt', 'a.exe']],
     ['name="file"; filename="a.exe\\".txt"', ['a.exe".txt', 'a.exe\\']],
     ['name="file"; filename="a.txt"; filename="a.exe"', ['a.txt', 'a.exe']],
+    ['name="file"; filename*0="a.b"; filename*1="at"', ['a.b', 'at', 'a.bat']],
+    ['name="file"; filename="x"; filename*1*=%61t; filename*0*=UTF-8\'\'a.b', ['x', 'at', 'a.b', 'a.bat']],
+    ["name=\"file\"; filename*=UTF-8''a.bat'", ["a.bat'", '']],
+    ['name="file"\r\nContent-Type: text/plain; name="a.bat"', ['a.bat']],
+    ['name="file"; filename="a"\r\nContent-Type: x/y; name*0=a.b; name*1=at', ['a', 'a.b', 'at', 'a.bat']],
+    ['name="file"\r\nContent-Type: x/y; x=a"b; name=a.bat', ['a.bat']],
     [`name="file"; filename="${Buffer.from('图.png').toString('latin1')}"`, ['图.png']],
   ])('of %s are all that somebody may read', (head, names) => {
     expect(readPartHead(`Content-Disposition: form-data; ${head}\r\n`)).toMatchObject({ fileNames: names });

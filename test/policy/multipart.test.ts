@@ -130,6 +130,31 @@ describe('the part that is the file', () => {
     expect(watch(bytes(disposed(disposition))).verdict).toBe(verdict);
   });
 
+  test.each([
+    'Content-Transfer-Encoding: base64',
+    'content-transfer-encoding:Quoted-Printable',
+    'Content-Transfer-Encoding: x-uuencode',
+    'Content-Transfer-Encoding: (8bit) base64',
+    'Content-Transfer-Encoding: base64 (8bit)',
+    'Content-Transfer-Encoding: "base64"',
+    'Content-Transfer-Encoding:\r\n base64',
+    'Content-Transfer-Encoding:',
+    'Content-Transfer-Encoding: binary\r\nContent-Transfer-Encoding: base64',
+    'Content-Encoding: gzip',
+    'content-encoding: identity',
+  ])('may not say that its bytes are packed: %j', (line) => {
+    const disposition = (name: string) => `Content-Disposition: form-data; name="${name}"\r\n${line}`;
+    const seen = watch(bytes(part(disposition('file'), 'hello') + END));
+    expect(seen).toMatchObject({ verdict: 'MULTIPART_MALFORMED', reason: expect.stringContaining('oding') as string });
+    expect(watch(bytes(part(disposition('x'), 'hello') + FILE + END)).verdict).toBe('MULTIPART_MALFORMED');
+  });
+
+  // As Apache's HttpClient, Netty and old versions of OkHttp and Retrofit write them.
+  test.each(['7bit', '8bit', 'binary', 'BINARY', ' binary\t'])('may say that its bytes are plain: %j', (coding) => {
+    const head = `Content-Disposition: form-data; name="file"\r\nContent-Transfer-Encoding:${coding}`;
+    expect(watch(bytes(part(head, 'hello') + END)).verdict).toBe('allowed');
+  });
+
   test('is found by a header name in any case', () => {
     expect(watch(bytes(`--b\r\ncOnTeNt-DiSpOsItIoN:form-data;name=file\r\n\r\nx\r\n${END}`)).verdict).toBe('allowed');
   });
