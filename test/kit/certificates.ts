@@ -45,6 +45,7 @@ export async function createAuthority(name = 'Corporate CA'): Promise<Authority>
     writeFile(at('serial'), '1000\n'),
   ]);
   let count = 0;
+  let books: Promise<unknown> = Promise.resolve();
   const issue = async (subject: string, { names = [subject], expired = false, passphrase }: IdentityOptions = {}) => {
     count += 1;
     const [key, request, cert] = [`${count}.key`, `${count}.csr`, `${count}.pem`];
@@ -56,10 +57,14 @@ export async function createAuthority(name = 'Corporate CA'): Promise<Authority>
     );
     const day = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().replaceAll(/\.\d+|[-:T]/g, '');
     const times = ['-startdate', day(-10), '-enddate', day(expired ? -1 : 10)];
-    await openssl(
-      ['ca', '-config', 'ca.cnf', '-cert', 'ca.pem', '-keyfile', 'ca.key', '-batch', '-notext', ...times],
-      ['-in', request, '-out', cert],
+    // Its books take one entry at a time.
+    books = books.then(() =>
+      openssl(
+        ['ca', '-config', 'ca.cnf', '-cert', 'ca.pem', '-keyfile', 'ca.key', '-batch', '-notext', ...times],
+        ['-in', request, '-out', cert],
+      ),
     );
+    await books;
     const [keyText, certText] = await Promise.all([readFile(at(key), 'utf8'), readFile(at(cert), 'utf8')]);
     return { key: keyText, cert: certText, keyFile: at(key), certFile: at(cert) };
   };
