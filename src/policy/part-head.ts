@@ -30,6 +30,9 @@ export function readPartHead(head: string, field = 'file'): PartHead | Denied {
     const value = line.slice(colon + 1);
     if (name === 'content-encoding') return malformed('a part has a content coding');
     if (name === 'content-transfer-encoding' && !PLAIN.test(value)) return malformed('a part has a transfer encoding');
+    // Some readers take such a part apart, and find files in it.
+    if (name === 'content-type' && /^[ \t]*multipart\/mixed\b/i.test(value))
+      return malformed('a part holds other parts');
     if (name === 'content-type') types.push(value);
     if (name !== 'content-disposition') continue;
     if (disposition !== undefined) return malformed('a part has two Content-Dispositions');
